@@ -1,0 +1,1 @@
+"""Multi-tenant identity and app keys on plain PostgreSQL."""

@@ -1,0 +1,5 @@
+"""`python -m identity` is `identity`."""
+
+from identity.cli import app
+
+app()

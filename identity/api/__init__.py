@@ -1,0 +1,106 @@
+"""The HTTP service: a Starlette application made from the route table."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from hmac import digest
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp
+
+from identity.api import app_keys, apps, branches, health, keys, openapi, tenants, user_apps, users, wire
+from identity.api.call import Service
+from identity.api.cursors import Cursors
+from identity.api.envelope import Envelope
+from identity.api.routes import PUBLIC, Route, Table
+from identity.auth import by_app_key
+from identity.embedded import signal_on_parents_death
+from identity.settings import Settings, decode_secret_key
+from identity.stores import open_stores
+from identity.verify import open_verifier
+
+table = Table()
+
+
+@table.get("/openapi.json", scope=PUBLIC, answers=None)
+async def openapi_json(service: Service, request: Request) -> Response:
+    """This API, as OpenAPI 3.1."""
+    return Response(
+        openapi.document(ROUTES, service.settings.base_url or str(request.base_url)),
+        media_type="application/json",
+    )
+
+
+@table.get("/docs", scope=PUBLIC, answers=None)
+async def docs(service: Service, request: Request) -> Response:
+    """This API, as a page."""
+    return HTMLResponse(openapi.page(ROUTES))
+
+
+ROUTES: list[Route] = [
+    route
+    for each in (
+        tenants.table,
+        apps.table,
+        branches.table,
+        users.table,
+        user_apps.table,
+        app_keys.table,
+        keys.table,
+        health.table,
+        table,
+    )
+    for route in each.routes
+]
+
+
+def make_app(settings: Settings) -> ASGIApp:
+    """The application; its pools open when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stores = await stack.enter_async_context(open_stores(settings))
+            verifier = await stack.enter_async_context(open_verifier(settings))
+            app.state.service = Service(
+                settings, stores, verifier, (by_app_key(verifier),), Cursors(_cursor_keys(settings))
+            )
+            yield
+
+    app = Starlette(
+        routes=[_endpoint(path) for path in dict.fromkeys(route.path for route in ROUTES)], lifespan=lifespan
+    )
+    app.router.redirect_slashes = False
+    return Envelope(app, settings.trusted_proxies)
+
+
+def asgi() -> ASGIApp:
+    """What uvicorn imports in each worker."""
+    if multiprocessing.parent_process() is not None:
+        signal_on_parents_death(signal.SIGTERM)
+    return make_app(Settings())
+
+
+def _endpoint(path: str) -> StarletteRoute:
+    """All methods of one path in one, so that a 405 names them all."""
+    routes = {route.method: route for route in ROUTES if route.path == path}
+
+    async def endpoint(request: Request) -> Response:
+        route = routes.get(request.method) or routes["GET"]
+        return await wire.answer(request.app.state.service, route, request)
+
+    return StarletteRoute(path, endpoint, methods=list(routes))
+
+
+def _cursor_keys(settings: Settings) -> list[bytes]:
+    """From the secret key, and from the one before it while it changes."""
+    given = [key for key in (settings.secret_key, settings.secret_key_previous) if key is not None]
+    assert given, "serve refuses to start without a secret key"
+    return [digest(decode_secret_key(key.get_secret_value()), b"identity cursors", sha256) for key in given]

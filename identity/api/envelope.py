@@ -1,0 +1,127 @@
+"""Around every request: its id, its address, one line of log, and a problem for whatever goes wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import re
+import time
+import traceback
+import uuid
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from identity.api.problems import problem, raw_problem
+from identity.errors import IdentityError, Invalid
+
+SLOW_S = 0.25
+
+log = logging.getLogger("identity.requests")
+
+
+class Envelope:
+    """The outermost application: nothing leaves it but a response."""
+
+    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> None:
+        self.app = app
+        self.trusted = [ipaddress.ip_network(each) for each in trusted_proxies]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        state = scope.setdefault("state", {})
+        state.update(request_id=request_id, address=self._address(scope, headers))
+        started_s = time.perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            _judge_framing(headers)
+            await self.app(scope, receive, sending)
+        except IdentityError as error:
+            await problem(error, request_id)(scope, receive, sending)
+        except HTTPException as error:
+            code = {404: "route_not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+            detail = "There is no such route." if error.status_code == 404 else str(error.detail)
+            response = raw_problem(error.status_code, code, detail, request_id, headers=dict(error.headers or {}))
+            await response(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours is told to us, not to the client)
+            log.error(json.dumps({"request_id": request_id, "error": type(error).__name__, "where": _where(error)}))
+            if not status:
+                response = raw_problem(
+                    500, "internal_error", "Something went wrong here, and is in our log.", request_id
+                )
+                await response(scope, receive, sending)
+        _log(Request(scope), status, time.perf_counter() - started_s)
+
+    def _address(self, scope: Scope, headers: Headers) -> str:
+        """Who is at the other end: X-Forwarded-For is believed as far as trusted proxies wrote it."""
+        hops = [hop.strip() for hop in ",".join(headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
+        address = str((scope.get("client") or ("",))[0])
+        while hops and self._is_trusted(address):
+            address = hops.pop()
+        return address if _is_address(address) else ""
+
+    def _is_trusted(self, address: str) -> bool:
+        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self.trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _request_id(given: str | None) -> str:
+    return given if given and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else uuid.uuid4().hex
+
+
+def _judge_framing(headers: Headers) -> None:
+    """One Host, and one length: of two, somebody on the way may have believed the other (RFC 9112, section 11.2)."""
+    if len(headers.getlist("host")) != 1:
+        raise Invalid("invalid_request", "There must be one Host header.")
+    if len(headers.getlist("content-length")) > 1 or ("content-length" in headers and "transfer-encoding" in headers):
+        raise Invalid("invalid_request", "There must be one Content-Length or Transfer-Encoding header.")
+
+
+def _where(error: Exception) -> str:
+    """Where it was raised, without what it says: a database's words may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(
+        f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in reversed(frames[-6:])
+    )
+
+
+def _log(request: Request, status: int, duration_s: float) -> None:
+    """One JSON line, with nothing in it that a client sent but the path. Verifications are too many to log."""
+    is_verification = request.url.path.startswith("/v1/keys/") and status == 200
+    if is_verification and duration_s < SLOW_S:
+        return
+    principal = getattr(request.state, "principal", None)
+    line = {
+        "request_id": request.state.request_id,
+        "method": request.method,
+        "path": request.url.path[:500],
+        "status": status,
+        "duration_ms": round(duration_s * 1000, 1),
+        "tenant": principal.tenant_id if principal else None,
+        "principal": principal.actor if principal else None,
+        "address": request.state.address,
+    }
+    log.info(json.dumps(line))

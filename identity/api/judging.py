@@ -1,0 +1,74 @@
+"""May this call be, and is there what its path names: judged in one order, before anything is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from identity.api.routes import ANY_KEY
+from identity.api.call import Call
+from identity.auth import must_address, must_be_platform, must_hold
+from identity.db import precondition_failed
+from identity.errors import FieldError, IdentityError, Invalid, NotFound
+
+
+async def judge_tenant(call: Call[Any]) -> None:
+    tenant_id = call.path.get("tenant_id")
+    if tenant_id is None:
+        return
+    must_address(call.principal, tenant_id)
+    if call.route.leaf == "tenant_id" and (call.route.reaches_tombstones or call.route.method == "PUT"):
+        return
+    if tenant_id != call.principal.tenant_id:
+        await call.stores.tenants.get(tenant_id)
+
+
+def judge_scope(call: Call[Any]) -> None:
+    if call.route.scope == "keys:verify" and call.principal.may_verify_some:
+        return
+    if call.route.scope != ANY_KEY:
+        must_hold(call.principal, call.route.scope)
+    if call.route.platform_only:
+        must_be_platform(call.principal)
+
+
+async def judge_parents(call: Call[Any]) -> None:
+    """A tombstone above, or nothing at all, makes everything below it not found."""
+    for name in call.route.parents:
+        await _get(call, name)
+
+
+async def judge_leaf(call: Call[Any]) -> None:
+    """What the path names and If-Match come before the body: so, where the body is wrong, they are looked at first.
+    (Where it is right, the statement itself judges them.)"""
+    leaf = call.route.leaf
+    if leaf is None or call.route.method == "PUT" or call.route.reaches_tombstones:
+        return
+    row = await _get(call, leaf)
+    if call.if_match is not None and row.updated_at not in call.if_match:
+        raise precondition_failed()
+
+
+async def _get(call: Call[Any], name: str) -> Any:
+    stores, path = call.stores, call.path
+    tenant_id = path["tenant_id"]
+    if name == "tenant_id":
+        return await stores.tenants.get(tenant_id)
+    if name == "app_id":
+        return await stores.apps.get(tenant_id, path["app_id"])
+    if name == "branch_id":
+        return await stores.branches.get(tenant_id, path["app_id"], path["branch_id"])
+    if name == "key_id":
+        return await stores.app_keys.get(tenant_id, path["app_id"], path["key_id"])
+    return await stores.users.get(tenant_id, path["user_id"])
+
+
+def for_caller(error: IdentityError, call: Call[Any]) -> IdentityError:
+    """What the body names and is not there is the body's fault: 400; and a constraint's field is pointed at."""
+    fields = call.route.takes.model_fields if call.route.takes else {}
+    named = error.code.removesuffix("_not_found") + "_id"
+    if isinstance(error, NotFound) and named in fields and named not in call.path:
+        return Invalid(error.code, error.detail, errors=(FieldError(error.detail, pointer=f"/{named}"),))
+    field = next((name for name in fields if name.rstrip("s") in error.code and name != "id"), None)
+    if field and not error.errors and error.status in (400, 409):
+        error.errors = (FieldError(error.detail, pointer=f"/{field}"),)
+    return error

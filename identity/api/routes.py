@@ -1,0 +1,113 @@
+"""The route table: each route says its method, path, scope, request and answer once. It makes the routing, the
+authorisation, the OpenAPI document and the cross-tenant tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from identity.auth import SCOPES
+
+PUBLIC = "public"
+"""In place of a scope: no credential."""
+ANY_KEY = "any key"
+"""In place of a scope: any live key of any app."""
+
+MIB = 1024 * 1024
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method on one path."""
+
+    method: str
+    path: str
+    scope: str
+    handler: Handler
+    takes: type[BaseModel] | None
+    answers: Any
+    status: int = 200
+    where: type[BaseModel] | None = None
+    """The equalities of a list's query."""
+    platform_only: bool = False
+    reaches_tombstones: bool = False
+    body_optional: bool = False
+    action: bool = False
+    """Its last segment is a verb, so the parameter before it names what it acts on."""
+    max_body: int = MIB
+
+    def __post_init__(self) -> None:
+        if self.scope not in (*SCOPES, PUBLIC, ANY_KEY):
+            raise ValueError(f"{self.method} {self.path} needs a scope, or must say that it is public")
+
+    @property
+    def params(self) -> list[str]:
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def leaf(self) -> str | None:
+        """The parameter that names what the route is about; None where it is about a list."""
+        return self.params[-1] if self.params and (self.action or self.path.endswith("}")) else None
+
+    @property
+    def parents(self) -> list[str]:
+        """The parameters that only say where, below the tenant."""
+        return [name for name in self.params if name not in ("tenant_id", self.leaf)]
+
+    @property
+    def name(self) -> str:
+        return self.handler.__name__
+
+    @property
+    def summary(self) -> str:
+        return (self.handler.__doc__ or self.name.replace("_", " ").capitalize()).strip().split("\n")[0]
+
+
+@dataclass
+class Table:
+    """The routes of one noun, declared above the functions that answer them."""
+
+    routes: list[Route] = field(default_factory=list)
+
+    def get(self, path: str, *, scope: str, answers: Any, **more: Any) -> Callable[[Handler], Handler]:
+        return self._add("GET", path, scope=scope, answers=answers, **more)
+
+    def post(
+        self, path: str, *, scope: str, takes: type[BaseModel], answers: Any, status: int = 201, **more: Any
+    ) -> Callable[[Handler], Handler]:
+        return self._add("POST", path, scope=scope, takes=takes, answers=answers, status=status, **more)
+
+    def put(
+        self, path: str, *, scope: str, takes: type[BaseModel] | None, answers: Any, **more: Any
+    ) -> Callable[[Handler], Handler]:
+        return self._add("PUT", path, scope=scope, takes=takes, answers=answers, **more)
+
+    def patch(
+        self, path: str, *, scope: str, takes: type[BaseModel], answers: Any, **more: Any
+    ) -> Callable[[Handler], Handler]:
+        return self._add("PATCH", path, scope=scope, takes=takes, answers=answers, **more)
+
+    def delete(self, path: str, *, scope: str, answers: Any, **more: Any) -> Callable[[Handler], Handler]:
+        return self._add("DELETE", path, scope=scope, answers=answers, status=204, **more)
+
+    def action(
+        self, path: str, *, scope: str, answers: Any, takes: type[BaseModel] | None = None, **more: Any
+    ) -> Callable[[Handler], Handler]:
+        return self._add(
+            "POST", path, scope=scope, answers=answers, takes=takes, body_optional=True, action=True, **more
+        )
+
+    def _add(
+        self, method: str, path: str, *, takes: type[BaseModel] | None = None, **more: Any
+    ) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            self.routes.append(Route(method, path, handler=handler, takes=takes, **more))
+            return handler
+
+        return add

@@ -1,0 +1,117 @@
+"""/v1/tenants"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from identity.api.call import Answer, Call
+from identity.api.routes import Table
+from identity.app_keys import IssuedKey
+from identity.auth import must_be_platform, must_outrank
+from identity.db import Page
+from identity.errors import Forbidden
+from identity.stores import create_tenant
+from identity.tenants import NewTenant, Tenant, TenantChanges, TenantFilter
+
+table = Table()
+
+
+class TenantWithKey(Tenant):
+    """A new tenant, with its first key if one was asked for."""
+
+    admin_key: IssuedKey | None = Field(default=None, exclude_if=lambda key: key is None)
+
+
+class NewTenantWithKey(NewTenant):
+    admin_key: bool = False
+    """Whether to make a first key of its app `identity`, with the scope `*`."""
+
+
+@table.get("/v1/tenants", scope="tenants:read", answers=Page[Tenant], where=TenantFilter)
+async def list_tenants(call: Call[None]) -> Page[Tenant]:
+    """All tenants for the platform; for any other, itself."""
+    if call.principal.is_platform:
+        return await call.stores.tenants.list(call.where, **call.page)
+    return await call.stores.tenants.list_own(call.principal.tenant_id, call.where, **call.page)
+
+
+@table.post("/v1/tenants", scope="tenants:write", takes=NewTenantWithKey, answers=TenantWithKey, platform_only=True)
+async def create_a_tenant(call: Call[NewTenantWithKey]) -> Answer:
+    """A new tenant, with its app `identity`."""
+    if call.body.admin_key:
+        must_outrank(call.principal, ["*"])
+    new = NewTenant.model_validate(call.body.model_dump(exclude={"admin_key"}, exclude_unset=True))
+    tenant, key = await create_tenant(call.stores, new, admin_key=call.body.admin_key)
+    return Answer(201, TenantWithKey(**tenant.model_dump(), admin_key=key), f"/v1/tenants/{tenant.id}")
+
+
+@table.get("/v1/tenants/{tenant_id}", scope="tenants:read", answers=Tenant)
+async def get_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    return await call.stores.tenants.get(tenant_id)
+
+
+@table.put("/v1/tenants/{tenant_id}", scope="tenants:write", takes=NewTenant, answers=Tenant)
+async def put_tenant(call: Call[NewTenant], tenant_id: str) -> Answer:
+    """Replaces a tenant; the platform also creates one."""
+    tenants, by_platform = call.stores.tenants, call.principal.is_platform
+
+    async def create() -> Tenant:
+        must_be_platform(call.principal)
+        return await tenants.create(call.body)
+
+    return await call.put(
+        create=create,
+        replace=lambda if_match: tenants.replace(call.body, if_match=if_match, by_platform=by_platform),
+        exists=lambda: tenants.exists(tenant_id),
+    )
+
+
+@table.patch("/v1/tenants/{tenant_id}", scope="tenants:write", takes=TenantChanges, answers=Tenant)
+async def update_tenant(call: Call[TenantChanges], tenant_id: str) -> Tenant:
+    if call.body.is_for_the_platform() and not call.principal.is_platform:
+        raise Forbidden(
+            "platform_only",
+            "Only a key of the tenant platform may change domain, db_dsn, db_schema or max_*.",
+        )
+    return await call.stores.tenants.update(tenant_id, call.body, if_match=call.if_match)
+
+
+@table.delete("/v1/tenants/{tenant_id}", scope="tenants:write", answers=Tenant)
+async def delete_tenant(call: Call[None], tenant_id: str) -> Answer:
+    """All under it is dead at once; the platform can restore it."""
+    return call.deleted(await call.stores.tenants.delete(tenant_id, if_match=call.if_match))
+
+
+@table.action("/v1/tenants/{tenant_id}/suspend", scope="tenants:write", answers=Tenant, platform_only=True)
+async def suspend_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    return await call.stores.tenants.suspend(tenant_id)
+
+
+@table.action("/v1/tenants/{tenant_id}/activate", scope="tenants:write", answers=Tenant, platform_only=True)
+async def activate_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    return await call.stores.tenants.activate(tenant_id)
+
+
+@table.action(
+    "/v1/tenants/{tenant_id}/restore",
+    scope="tenants:write",
+    answers=Tenant,
+    platform_only=True,
+    reaches_tombstones=True,
+)
+async def restore_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    return await call.stores.tenants.restore(tenant_id)
+
+
+@table.action(
+    "/v1/tenants/{tenant_id}/purge",
+    scope="tenants:write",
+    answers=None,
+    status=204,
+    platform_only=True,
+    reaches_tombstones=True,
+)
+async def purge_tenant(call: Call[None], tenant_id: str) -> Answer:
+    """For good, with all that is under it; not before the grace is over."""
+    await call.stores.tenants.purge(tenant_id, after_s=call.service.settings.purge_after_s)
+    return Answer(204)

@@ -1,0 +1,42 @@
+"""/v1/tenants/{tenant_id}/apps/{app_id}/users and /v1/tenants/{tenant_id}/users/{user_id}/apps: access."""
+
+from __future__ import annotations
+
+from identity.api.call import Answer, Call
+from identity.api.routes import Table
+from identity.db import Page
+from identity.user_apps import UserApp, UserAppFilter
+
+table = Table()
+
+OF_APP = "/v1/tenants/{tenant_id}/apps/{app_id}/users"
+OF_USER = "/v1/tenants/{tenant_id}/users/{user_id}/apps"
+ONE = f"{OF_APP}/{{user_id}}"
+
+
+@table.get(OF_APP, scope="users:read", answers=Page[UserApp], where=UserAppFilter)
+async def list_users_of_app(call: Call[None], tenant_id: str, app_id: str) -> Page[UserApp]:
+    return await call.stores.user_apps.list_of_app(tenant_id, app_id, call.where, **call.page)
+
+
+@table.get(OF_USER, scope="users:read", answers=Page[UserApp], where=UserAppFilter)
+async def list_apps_of_user(call: Call[None], tenant_id: str, user_id: str) -> Page[UserApp]:
+    return await call.stores.user_apps.list_of_user(tenant_id, user_id, call.where, **call.page)
+
+
+@table.get(ONE, scope="users:read", answers=UserApp)
+async def get_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> UserApp:
+    return await call.stores.user_apps.get(tenant_id, app_id, user_id)
+
+
+@table.put(ONE, scope="users:write", takes=None, answers=UserApp)
+async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
+    """This user may use this app. Takes no body."""
+    access, created = await call.stores.user_apps.grant(tenant_id, app_id, user_id)
+    return Answer(201, access, call.request.url.path) if created else Answer(200, access)
+
+
+@table.delete(ONE, scope="users:write", answers=UserApp)
+async def revoke_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
+    """No more; the user's keys of this app are dead at once."""
+    return call.deleted(await call.stores.user_apps.revoke(tenant_id, app_id, user_id))

@@ -1,0 +1,83 @@
+"""/v1/tenants/{tenant_id}/users"""
+
+from __future__ import annotations
+
+from identity.api.call import Answer, Call
+from identity.api.routes import Table
+from identity.db import Page
+from identity.users import NewUser, User, UserChanges, UserFilter
+
+table = Table()
+
+LIST = "/v1/tenants/{tenant_id}/users"
+ONE = "/v1/tenants/{tenant_id}/users/{user_id}"
+
+
+@table.get(LIST, scope="users:read", answers=Page[User], where=UserFilter)
+async def list_users(call: Call[None], tenant_id: str) -> Page[User]:
+    return await call.stores.users.list(tenant_id, call.where, **call.page)
+
+
+@table.post(LIST, scope="users:write", takes=NewUser, answers=User)
+async def create_user(call: Call[NewUser], tenant_id: str) -> Answer:
+    user = await call.stores.users.create(tenant_id, call.body)
+    return Answer(201, user, f"{call.request.url.path}/{user.id}")
+
+
+@table.get(ONE, scope="users:read", answers=User)
+async def get_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.get(tenant_id, user_id)
+
+
+@table.put(ONE, scope="users:write", takes=NewUser, answers=User)
+async def put_user(call: Call[NewUser], tenant_id: str, user_id: str) -> Answer:
+    """Creates or replaces."""
+    users = call.stores.users
+    return await call.put(
+        create=lambda: users.create(tenant_id, call.body),
+        replace=lambda if_match: users.replace(tenant_id, call.body, if_match=if_match),
+        exists=lambda: users.exists(tenant_id, user_id),
+    )
+
+
+@table.patch(ONE, scope="users:write", takes=UserChanges, answers=User)
+async def update_user(call: Call[UserChanges], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.update(tenant_id, user_id, call.body, if_match=call.if_match)
+
+
+@table.delete(ONE, scope="users:write", answers=User)
+async def delete_user(call: Call[None], tenant_id: str, user_id: str) -> Answer:
+    """Username and e-mail are free again, their keys are dead at once; they can be restored."""
+    return call.deleted(await call.stores.users.delete(tenant_id, user_id, if_match=call.if_match))
+
+
+@table.action(f"{ONE}/suspend", scope="users:write", answers=User)
+async def suspend_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.suspend(tenant_id, user_id)
+
+
+@table.action(f"{ONE}/activate", scope="users:write", answers=User)
+async def activate_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.activate(tenant_id, user_id)
+
+
+@table.action(f"{ONE}/lock", scope="users:write", answers=User)
+async def lock_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.lock(tenant_id, user_id)
+
+
+@table.action(f"{ONE}/unlock", scope="users:write", answers=User)
+async def unlock_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.unlock(tenant_id, user_id)
+
+
+@table.action(f"{ONE}/restore", scope="users:write", answers=User, reaches_tombstones=True)
+async def restore_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    return await call.stores.users.restore(tenant_id, user_id)
+
+
+@table.action(f"{ONE}/purge", scope="users:write", answers=None, status=204, reaches_tombstones=True)
+async def purge_user(call: Call[None], tenant_id: str, user_id: str) -> Answer:
+    """For good, with all that is under it; not before the grace is over."""
+    await call.stores.users.purge(tenant_id, user_id, after_s=call.service.settings.purge_after_s)
+    return Answer(204)

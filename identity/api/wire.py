@@ -1,0 +1,74 @@
+"""From a request to a call, and from an answer to a response."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from identity.api.call import Answer, Call, Service
+from identity.api.etags import etag, matches
+from identity.api.judging import for_caller, judge_leaf, judge_parents, judge_scope, judge_tenant
+from identity.api.reading import parse_body, parse_query, read_body, single_header
+from identity.api.routes import PUBLIC, Route
+from identity.auth import authenticate
+from identity.db import Page, Scope
+from identity.errors import IdentityError
+
+
+async def answer(service: Service, route: Route, request: Request) -> Response:
+    """Judges a request in the one order (framing, credential, tenant, scope, what the path names, If-Match, body),
+    calls its handler, and makes the response."""
+    raw = await read_body(request, route.max_body)
+    if route.scope == PUBLIC:
+        return respond(route, request, await route.handler(service, request))
+    principal = await authenticate(single_header(request, "authorization"), service.methods)
+    request.state.principal = principal
+    scope = Scope(principal.actor, request.state.request_id, request.state.address)
+    call: Call[Any] = Call(service, request, route, principal, service.stores.acting_as(scope), None)
+    await judge_tenant(call)
+    judge_scope(call)
+    await judge_parents(call)
+    try:
+        call.where, cursor, call.limit = parse_query(route, request)
+        call.after = service.cursors.decode(cursor, call.bound_to) if cursor is not None else None
+        call.body = parse_body(route, request, raw)
+    except IdentityError:
+        await judge_leaf(call)
+        raise
+    try:
+        result = await route.handler(call, **call.path)
+    except IdentityError as error:
+        raise for_caller(error, call) from error
+    return respond(route, request, result, call)
+
+
+def respond(route: Route, request: Request, result: Any, call: Call[Any] | None = None) -> Response:
+    """A row, a page, an Answer or a ready Response, on the wire."""
+    if isinstance(result, Response):
+        return result
+    if not isinstance(result, Answer):
+        result = Answer(route.status, result)
+    headers = {"Cache-Control": "no-store"}
+    if result.location:
+        headers["Location"] = result.location
+    if result.content is None:
+        return Response(status_code=result.status, headers=headers)
+    if isinstance(result.content, Page) and call is not None:
+        return Response(_page(call, result.content), result.status, headers, "application/json")
+    content: BaseModel = result.content
+    updated_at = getattr(content, "updated_at", None)
+    if updated_at is not None:
+        headers["ETag"] = etag(updated_at)
+        if request.method in ("GET", "HEAD") and matches(request.headers.get("if-none-match"), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+    return Response(content.model_dump_json(), result.status, headers, "application/json")
+
+
+def _page(call: Call[Any], page: Page[Any]) -> str:
+    cursor = call.service.cursors.encode(page.next, call.bound_to) if page.next is not None else None
+    items = ",".join(row.model_dump_json() for row in page.items)
+    return f'{{"items":[{items}],"next":{json.dumps(cursor)}}}'

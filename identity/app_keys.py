@@ -1,0 +1,313 @@
+"""App keys: the API keys with which services call each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from identity import key_text
+from identity.db import IfMatch, Page, Row, Store, columns, in_order, jsonb, patches
+from identity.errors import Conflict, NotFound
+from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
+
+Type = Literal["secret", "public", "restricted", "service"]
+Environment = Literal["live", "test"]
+Seconds = Annotated[int, Field(ge=0, le=366 * 86400)]
+
+PREFIXES: dict[Type, str] = {"secret": "isk", "public": "ipk", "restricted": "irk", "service": "isv"}
+"""Not sk_, which scanners take for another vendor's."""
+
+
+class AppKey(Row):
+    tenant_id: str
+    id: str
+    app_id: str
+    branch_id: str | None
+    user_id: str | None
+    prefix: str
+    type: Type
+    environment: Environment
+    name: str
+    scopes: tuple[str, ...]
+    metadata: Metadata
+    expires_at: datetime | None
+    disabled_at: datetime | None
+    revoked_at: datetime | None
+    revoke_reason: str | None
+    rotated_from: str | None
+    last_used_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class IssuedKey(AppKey):
+    """A key as the call that makes it answers, this once with its text."""
+
+    key: str
+
+
+class NewAppKey(Given):
+    name: Text
+    type: Type = "secret"
+    environment: Environment = "live"
+    branch_id: Slug | None = None
+    """Binds it to one branch of the app."""
+    user_id: str | None = Field(default=None, min_length=1, max_length=128)
+    """Its owner, with whom it dies."""
+    scopes: Scopes = ()
+    metadata: Metadata = {}
+    expires_at: Instant | None = None
+
+
+class AppKeyChanges(Changes):
+    name: Text = unset()
+    scopes: Scopes = unset()
+    metadata: Metadata | None = unset()
+    expires_at: Instant | None = unset()
+
+
+class Rotation(Given):
+    grace_s: Seconds = 0
+    """How long the old key lives on."""
+
+
+class Revocation(Given):
+    reason: Text | None = None
+
+
+class AppKeyFilter(Given):
+    app_id: str | None = None
+    branch_id: str | None = None
+    user_id: str | None = None
+    name: str | None = None
+    type: Type | None = None
+    environment: Environment | None = None
+
+
+STORED = columns(AppKey, but=("last_used_at",))
+
+COLUMNS = f"""{STORED},
+       (SELECT last_used_at FROM identity.key_last_uses AS used
+         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at"""
+
+GET = f"""
+SELECT {COLUMNS}
+  FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
+"""
+
+HOLD = f"{GET} FOR UPDATE OF app_keys"
+
+FIND = f"""
+SELECT {COLUMNS}
+  FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::text[])
+ ORDER BY id
+"""
+
+LIST = f"""
+SELECT {COLUMNS}
+  FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s
+   AND id > %(after)s
+   AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)
+   AND (%(branch_id)s::text IS NULL OR branch_id = %(branch_id)s)
+   AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
+   AND (%(name)s::text IS NULL OR name = %(name)s)
+   AND (%(type)s::text IS NULL OR type = %(type)s)
+   AND (%(environment)s::text IS NULL OR environment = %(environment)s)
+ ORDER BY id
+ LIMIT %(limit)s
+"""
+
+ISSUE = f"""
+INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
+                               name, scopes, metadata, expires_at)
+SELECT %(tenant_id)s, tenant.ref || given.id, app.id, given.branch_id, given.user_id,
+       coalesce(app.settings ->> 'key_prefix', given.prefix), decode(given.secret_hash, 'hex'), given.type,
+       given.environment, given.name, given.scopes, given.metadata, given.expires_at
+  FROM jsonb_to_recordset(%(rows)s)
+       AS given (id text, branch_id text, user_id text, prefix text, secret_hash text, type text, environment text,
+                 name text, scopes text[], metadata jsonb, expires_at timestamptz)
+  JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
+  JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
+ ORDER BY given.id
+RETURNING {COLUMNS}
+"""
+
+ROTATE = f"""
+WITH held AS (
+    SELECT id AS key, expires_at AS until
+      FROM identity.app_keys
+     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
+       AND revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+       FOR UPDATE
+), old AS (
+    UPDATE identity.app_keys
+       SET revoked_at = CASE WHEN %(grace_s)s = 0 THEN clock_timestamp() END,
+           revoke_reason = CASE WHEN %(grace_s)s = 0 THEN 'rotated' END,
+           expires_at = CASE WHEN %(grace_s)s = 0 THEN until
+                             ELSE least(until, clock_timestamp() + make_interval(secs => %(grace_s)s)) END
+      FROM held
+     WHERE tenant_id = %(tenant_id)s AND id = key
+    RETURNING tenant_id, id, app_id, branch_id, user_id, prefix, type, environment, name, scopes, metadata, until
+)
+INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
+                               name, scopes, metadata, expires_at, rotated_from)
+SELECT tenant_id, left(id, 6) || %(random_id)s, app_id, branch_id, user_id, prefix, %(secret_hash)s, type, environment,
+       name, scopes, metadata, until, id
+  FROM old
+RETURNING {COLUMNS}
+"""
+
+UPDATE = f"""
+WITH given AS (
+    SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
+), held AS (
+    SELECT id AS key FROM identity.app_keys
+     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id IN (SELECT key FROM given)
+     ORDER BY id FOR UPDATE
+)
+UPDATE identity.app_keys
+   SET (name, scopes, metadata, expires_at) = (
+           SELECT new.name, new.scopes,
+                  identity.merge_patch(app_keys.metadata, changes -> 'metadata'), new.expires_at
+             FROM jsonb_populate_record(app_keys, changes) AS new)
+  FROM given JOIN held USING (key)
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key
+   AND (SELECT count(*) FROM held) = (SELECT count(*) FROM given)
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+SET_DISABLED = f"""
+UPDATE identity.app_keys
+   SET disabled_at = CASE WHEN %(disabled)s THEN clock_timestamp() END
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
+   AND revoked_at IS NULL AND (disabled_at IS NOT NULL) <> %(disabled)s
+RETURNING {COLUMNS}
+"""
+
+REVOKE = f"""
+UPDATE identity.app_keys
+   SET revoked_at = clock_timestamp(), revoke_reason = %(reason)s
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s AND revoked_at IS NULL
+RETURNING {COLUMNS}
+"""
+
+DELETE = f"""
+DELETE FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+
+class AppKeyStore(Store[AppKey]):
+    row = AppKey
+    noun = "key"
+
+    async def issue(self, tenant_id: str, app_id: str, new: NewAppKey) -> IssuedKey:
+        """The key with its text, which nobody can ask for again."""
+        return (await self.issue_many(tenant_id, app_id, [new]))[0]
+
+    async def issue_many(self, tenant_id: str, app_id: str, news: Sequence[NewAppKey]) -> list[IssuedKey]:
+        """All or none, in the order given; an error's ordinal says which was wrong."""
+        secrets = {key_text.new_random_id(): key_text.new_secret() for _ in news}
+        rows = [
+            new.row() | {"id": id, "prefix": PREFIXES[new.type], "secret_hash": key_text.hash_secret(secret).hex()}
+            for (id, secret), new in zip(secrets.items(), news, strict=True)
+        ]
+        keys: list[AppKey] = await self._bulk(ISSUE, tenant_id, rows, app_id=app_id)
+        if len(keys) < len(news):
+            raise NotFound("app_not_found", "No such app.")
+        issued = in_order(secrets, keys, "id", lambda id: id[-key_text.RANDOM_ID_CHARS :])
+        return [_with_text(key, secret) for key, secret in zip(issued, secrets.values(), strict=True)]
+
+    async def get(self, tenant_id: str, app_id: str, id: str) -> AppKey:
+        return await self._one(GET, tenant_id, app_id=app_id, id=id)
+
+    async def hold(self, tenant_id: str, app_id: str, id: str) -> AppKey:
+        """As get, and in a transaction nobody changes it before its end."""
+        return await self._one(HOLD, tenant_id, app_id=app_id, id=id)
+
+    async def exists(self, tenant_id: str, app_id: str, id: str) -> bool:
+        return await self._first(GET, tenant_id, app_id=app_id, id=id) is not None
+
+    async def find(self, tenant_id: str, id: str) -> AppKey | None:
+        """By id alone, in whichever app."""
+        return await self._first(FIND, tenant_id, ids=[id])
+
+    async def get_many(self, tenant_id: str, ids: Sequence[str]) -> list[AppKey]:
+        """Those that there are, in the order of their ids."""
+        return await self._rows(FIND, tenant_id, ids=list(ids))
+
+    async def rotate(self, tenant_id: str, app_id: str, id: str, *, grace_s: int = 0) -> IssuedKey:
+        """A successor with all that the old key had. The old one lives on for the grace, or is revoked at once.
+        Conflict already_rotated, or key_not_live where it is revoked, disabled or expired."""
+        secret = key_text.new_secret()
+        successor = await self._first(
+            ROTATE,
+            tenant_id,
+            app_id=app_id,
+            id=id,
+            grace_s=grace_s,
+            random_id=key_text.new_random_id(),
+            secret_hash=key_text.hash_secret(secret),
+        )
+        if successor is None:
+            await self.get(tenant_id, app_id, id)
+            raise Conflict("key_not_live", "Only a live key can be rotated: this one is revoked, disabled or expired.")
+        return _with_text(successor, secret)
+
+    async def update(
+        self, tenant_id: str, app_id: str, id: str, changes: AppKeyChanges, *, if_match: IfMatch = None
+    ) -> AppKey:
+        rows = jsonb(patches({id: changes}))
+        return await self._matched(UPDATE, GET, tenant_id, if_match, app_id=app_id, id=id, rows=rows)
+
+    async def update_many(self, tenant_id: str, app_id: str, changes: Mapping[str, AppKeyChanges]) -> list[AppKey]:
+        """All or none, in the order given; an error's ordinal says which was wrong."""
+        return await self._update_all(UPDATE, FIND, tenant_id, changes, app_id=app_id)
+
+    async def disable(self, tenant_id: str, app_id: str, id: str) -> AppKey:
+        return await self._set_disabled(tenant_id, app_id, id, disabled=True)
+
+    async def enable(self, tenant_id: str, app_id: str, id: str) -> AppKey:
+        return await self._set_disabled(tenant_id, app_id, id, disabled=False)
+
+    async def revoke(self, tenant_id: str, app_id: str, id: str, *, reason: str | None = None) -> AppKey:
+        """For good. Once revoked it stays as it is, with the first reason."""
+        revoked = await self._first(REVOKE, tenant_id, app_id=app_id, id=id, reason=reason)
+        return revoked or await self.get(tenant_id, app_id, id)
+
+    async def delete(self, tenant_id: str, app_id: str, id: str, *, if_match: IfMatch = None) -> AppKey:
+        """For good, without a trace: a key has no tombstone, since nobody could want its text back."""
+        return await self._matched(DELETE, GET, tenant_id, if_match, app_id=app_id, id=id)
+
+    async def _set_disabled(self, tenant_id: str, app_id: str, id: str, *, disabled: bool) -> AppKey:
+        moved = await self._first(SET_DISABLED, tenant_id, app_id=app_id, id=id, disabled=disabled)
+        if moved is None:
+            moved = await self.get(tenant_id, app_id, id)
+            if moved.revoked_at:
+                raise Conflict("status_conflict", "A revoked key stays revoked.")
+        return moved
+
+    async def list(
+        self,
+        tenant_id: str,
+        where: AppKeyFilter = AppKeyFilter(),
+        *,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[AppKey]:
+        """Keys of the tenant, of an app, of a branch (with its app) or of a user."""
+        return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())
+
+
+def _with_text(key: AppKey, secret: str) -> IssuedKey:
+    text = key_text.compose(key.prefix, key.environment, key.id, secret)
+    return IssuedKey(**key.model_dump(), key=text)

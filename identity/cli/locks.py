@@ -1,0 +1,38 @@
+"""Which lock a statement of a migration takes, and on which table (PostgreSQL manual, section 13.3)."""
+
+from __future__ import annotations
+
+import re
+
+_NAME = r'(?:IF (?:NOT )?EXISTS\s+)?(?:ONLY\s+)?([\w."]+)'
+_RULES = (
+    (r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b.*?\bON\s+" + _NAME, "SHARE UPDATE EXCLUSIVE"),
+    (r"DROP\s+INDEX\s+CONCURRENTLY\s+" + _NAME, "SHARE UPDATE EXCLUSIVE"),
+    (r"CREATE\s+(?:UNIQUE\s+)?INDEX\b.*?\bON\s+" + _NAME, "SHARE"),
+    (r"CREATE\s+(?:CONSTRAINT\s+)?TRIGGER\b.*?\bON\s+" + _NAME, "SHARE ROW EXCLUSIVE"),
+    (r"(?:CREATE|ALTER|DROP)\s+POLICY\b.*?\bON\s+" + _NAME, "ACCESS EXCLUSIVE"),
+    (r"DROP\s+TRIGGER\b.*?\bON\s+" + _NAME, "ACCESS EXCLUSIVE"),
+    (r"ALTER\s+TABLE\s+" + _NAME + r"\s+VALIDATE\b", "SHARE UPDATE EXCLUSIVE"),
+    (r"ALTER\s+TABLE\s+" + _NAME + r"\s+ADD\s+(?:CONSTRAINT\s+\w+\s+)?FOREIGN\b", "SHARE ROW EXCLUSIVE"),
+    (r"ALTER\s+TABLE\s+" + _NAME, "ACCESS EXCLUSIVE"),
+    (r"DROP\s+(?:TABLE|INDEX|VIEW)\s+" + _NAME, "ACCESS EXCLUSIVE"),
+    (r"TRUNCATE\s+(?:TABLE\s+)?" + _NAME, "ACCESS EXCLUSIVE"),
+    (r"COMMENT\s+ON\s+TABLE\s+" + _NAME, "SHARE UPDATE EXCLUSIVE"),
+    (r"COMMENT\s+ON\s+COLUMN\s+([\w\"]+\.[\w\"]+)", "SHARE UPDATE EXCLUSIVE"),
+    (r"INSERT\s+INTO\s+" + _NAME, "ROW EXCLUSIVE"),
+    (r"UPDATE\s+" + _NAME, "ROW EXCLUSIVE"),
+    (r"DELETE\s+FROM\s+" + _NAME, "ROW EXCLUSIVE"),
+)
+
+
+def lock_of(statement: str, made: set[str]) -> str:
+    """Its lock, for people. `made` gathers the tables that the plan itself makes, on which nobody can wait."""
+    text = re.sub(r"--[^\n]*", "", statement).strip()
+    if created := re.match(r"CREATE\s+TABLE\s+" + _NAME, text, re.IGNORECASE):
+        made.add(created[1])
+        others = [name for name in dict.fromkeys(re.findall(r"REFERENCES\s+([\w.]+)", text)) if name not in made]
+        return f"SHARE ROW EXCLUSIVE on {', '.join(others)}" if others else "none (a new table)"
+    for pattern, lock in _RULES:
+        if found := re.match(pattern, text, re.IGNORECASE | re.DOTALL):
+            return "none (a new table)" if found[1] in made else f"{lock} on {found[1]}"
+    return "none on any table"

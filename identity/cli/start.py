@@ -1,0 +1,97 @@
+"""What every start does: read the settings, and make an embedded database ready for the service."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr, ValidationError
+
+from identity import embedded, migrate
+from identity.errors import StartError
+from identity.settings import SECRET_KEY_BYTES, Settings
+from identity.stores import create_platform, open_stores
+
+SERVICE_LOGIN = "identity_service"
+
+
+def read_settings() -> Settings:
+    """From IDENTITY_* variables and .env; a sentence that names the variable where one is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        name = "IDENTITY_" + "_".join(str(step) for step in found["loc"]).upper()
+        raise StartError(f"The setting {name} is not as it should be: {found['msg']}.") from None
+
+
+def new_secret_key() -> str:
+    return base64.b64encode(secrets.token_bytes(SECRET_KEY_BYTES)).decode()
+
+
+def prepare(settings: Settings, place: embedded.Place) -> Settings:
+    """Roles, login, migrations, secret key and the platform's first key, each made once; the settings filled in."""
+    superuser = place.url(embedded.SUPERUSER)
+    migrate.apply(superuser)
+    if not migrate.login_exists(superuser, SERVICE_LOGIN):
+        migrate.make_login(superuser, SERVICE_LOGIN, with_password=False)
+    key = settings.secret_key or SecretStr(_kept(settings.data_dir / "secret_key", new_secret_key))
+    filled = settings.model_copy(update={"database_url": SecretStr(place.url(SERVICE_LOGIN)), "secret_key": key})
+    asyncio.run(_make_platform(filled))
+    return filled
+
+
+async def _make_platform(settings: Settings) -> None:
+    async with open_stores(settings) as stores:
+        key = await create_platform(stores)
+    if key is not None:
+        write_secret(settings.data_dir / "admin_key", key.key)
+
+
+def _kept(path: Path, make: object) -> str:
+    if not path.exists():
+        assert callable(make)
+        write_secret(path, make())
+    return path.read_text().strip()
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Readable by its owner alone, from the first moment, and whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text + "\n")
+    unfinished.rename(path)
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Settings]:
+    """The database for one command: the one that is set, the embedded one that runs, or one started for as long."""
+    if settings.database_url is not None:
+        yield settings
+    elif embedded.is_running(settings.data_dir):
+        yield prepare(settings, embedded.place(settings.data_dir))
+    else:
+        with embedded.hold(settings.data_dir), embedded.server(settings.data_dir) as place:
+            yield prepare(settings, place)
+
+
+@contextmanager
+def migrating_url(settings: Settings) -> Iterator[str]:
+    """The login that may migrate."""
+    if settings.migrate_database_url is not None:
+        yield settings.migrate_database_url.get_secret_value()
+    elif settings.database_url is not None:
+        raise StartError(
+            "IDENTITY_MIGRATE_DATABASE_URL is missing: the URL of a login that may migrate (superuser, or CREATEROLE and owner of the database)."
+        )
+    elif embedded.is_running(settings.data_dir):
+        yield embedded.place(settings.data_dir).url(embedded.SUPERUSER)
+    else:
+        with embedded.hold(settings.data_dir), embedded.server(settings.data_dir) as place:
+            yield place.url(embedded.SUPERUSER)

@@ -1,0 +1,41 @@
+"""The only package that speaks psycopg to the stores: pool, tenant scope, rows, stores, and what an error means."""
+
+from identity.db.pool import check_login, open_pool, secrets_in_dsn, settings_of
+from identity.db.sessions import Connection, Pool, PoolSession, Scope, Session, bounded, checkout, in_scope
+from identity.db.store import (
+    IfMatch,
+    Page,
+    Row,
+    Store,
+    columns,
+    in_order,
+    jsonb,
+    naming,
+    patches,
+    precondition_failed,
+)
+
+__all__ = [
+    "Connection",
+    "IfMatch",
+    "Page",
+    "Pool",
+    "PoolSession",
+    "Row",
+    "Scope",
+    "Session",
+    "Store",
+    "bounded",
+    "check_login",
+    "checkout",
+    "columns",
+    "in_order",
+    "in_scope",
+    "jsonb",
+    "naming",
+    "open_pool",
+    "patches",
+    "precondition_failed",
+    "secrets_in_dsn",
+    "settings_of",
+]

@@ -1,0 +1,130 @@
+"""Opening a pool, and refusing a login for which row-level security would be no wall."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from identity.db.sessions import Connection, Pool, bounded, checkout
+from identity.errors import StartError, Unavailable
+
+SECRETS_OF_A_DSN = ("password", "sslpassword", "passfile", "service")
+
+CHECK_LOGIN = """
+SELECT session_user::text AS login,
+       bool_or(r.rolsuper) AS superuser,
+       bool_or(r.rolbypassrls) AS bypasses,
+       bool_or(n.nspowner = r.oid) AS owns,
+       (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
+         WHERE o.rolname <> session_user AND pg_has_role(session_user, o.oid, 'USAGE')) AS inherits,
+       (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
+         WHERE o.rolname IN ('identity_owner', 'identity_reader')
+           AND pg_has_role(session_user, o.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
+                                                     THEN 'SET' ELSE 'MEMBER' END)) AS may_become
+  FROM pg_roles AS r LEFT JOIN pg_namespace AS n ON n.nspname = 'identity'
+ WHERE r.rolname IN (session_user, current_user)
+"""
+
+
+def settings_of(conninfo: str, **options: object) -> str:
+    """The conninfo with server settings added to those that it has."""
+    given = conninfo_to_dict(conninfo).get("options") or ""
+    return make_conninfo(
+        conninfo,
+        options=" ".join([str(given), *(f"-c {name}={value}" for name, value in options.items())]).strip(),
+    )
+
+
+def secrets_in_dsn(dsn: str) -> list[str]:
+    """Which parts of a DSN would be a secret at rest; ValueError where it is none, without quoting it."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise ValueError("must be a PostgreSQL URL or connection string") from None
+    return [name for name in SECRETS_OF_A_DSN if parts.get(name)]
+
+
+@asynccontextmanager
+async def open_pool(
+    conninfo: str,
+    *,
+    min_size: int,
+    max_size: int,
+    checkout_timeout_s: float,
+    statement_timeout_s: float,
+    idle_timeout_s: float,
+    prepare_threshold: int | None = None,
+    **options: object,
+) -> AsyncIterator[Pool]:
+    """A pool that gives a connection or Unavailable within its timeout, also when the database is away. Nothing is
+    prepared unless asked: behind a pooler in transaction mode a prepared statement meets another's."""
+    timeouts = {
+        "statement_timeout": int(statement_timeout_s * 1000),
+        "idle_in_transaction_session_timeout": int(idle_timeout_s * 1000),
+        "timezone": "UTC",
+    }
+    pool: Pool = AsyncConnectionPool(
+        settings_of(conninfo, **timeouts, **options),
+        open=False,
+        min_size=min_size,
+        max_size=max_size,
+        timeout=checkout_timeout_s,
+        max_waiting=max_size * 100,
+        reconnect_timeout=1.0,
+        num_workers=2,
+        kwargs={
+            "autocommit": True,
+            "prepare_threshold": prepare_threshold,
+            "connect_timeout": 2,
+            "application_name": "identity",
+        },
+    )
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def check_login(pool: Pool, *, single_login: bool = False) -> str | None:
+    """Refuses a login that could step over the wall; a warning where one that may SET ROLE to the owner is allowed.
+    SET ROLE and RESET ROLE are judged by who logged in, so both that and the current user are looked at."""
+    try:
+        async with checkout(pool) as connection:
+            found = await bounded(connection, _check(connection), 5)
+    except Unavailable:
+        raise StartError(
+            "The database does not answer: check that it runs and that IDENTITY_DATABASE_URL names it."
+        ) from None
+    login, superuser, bypasses, owns, inherits, may_become = found
+    mend = "run `identity init`, which makes a login that can do no more than the service needs"
+    for is_so, what in (
+        (superuser, "is a superuser"),
+        (bypasses, "has BYPASSRLS"),
+        (owns, "owns the schema"),
+    ):
+        if is_so:
+            raise StartError(f"The login {login} {what}, so row-level security would not hold it: {mend}.")
+    if inherits:
+        raise StartError(
+            f"The login {login} inherits {', '.join(inherits)}, whose policies would apply to it: ALTER ROLE {login} NOINHERIT, or {mend}."
+        )
+    if may_become:
+        sentence = f"The login {login} may SET ROLE to {' and '.join(may_become)}, so one injected statement would step over the wall"
+        if not single_login:
+            raise StartError(f"{sentence}: {mend} (IDENTITY_SINGLE_LOGIN=1 accepts it).")
+        return sentence + "."
+    return None
+
+
+async def _check(connection: Connection) -> tuple[str, bool, bool, bool, list[str] | None, list[str] | None]:
+    cursor = await connection.execute(CHECK_LOGIN)
+    row = await cursor.fetchone()
+    assert row is not None
+    return row  # type: ignore[no-any-return]

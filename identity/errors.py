@@ -1,0 +1,103 @@
+"""One family of errors; each carries the HTTP status that it means and the code by which a program knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one field: where (a JSON pointer into the body, or a parameter's name) and why."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class IdentityError(Exception):
+    """What a caller may be told: `code` for programs, `detail` for people, never a secret or an internal."""
+
+    status = 500
+
+    def __init__(
+        self, code: str, detail: str, *, errors: tuple[FieldError, ...] = (), ordinal: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.ordinal = ordinal
+        """Which of many rows was wrong, counted from 0."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {}
+
+
+class Invalid(IdentityError):
+    """The caller got something wrong."""
+
+    status = 400
+
+
+class Unauthenticated(IdentityError):
+    """No credential, or one that is not good (RFC 6750, section 3)."""
+
+    status = 401
+
+    def __init__(self, code: str, detail: str, *, presented: bool = True) -> None:
+        super().__init__(code, detail)
+        self.presented = presented
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer error="invalid_token"' if self.presented else "Bearer"}
+
+
+class Forbidden(IdentityError):
+    """The credential is good, and not enough."""
+
+    status = 403
+
+
+class NotFound(IdentityError):
+    """Nothing of that name, or not yours to see: the two look the same."""
+
+    status = 404
+
+
+class Conflict(IdentityError):
+    """What is asked does not go with what is there."""
+
+    status = 409
+
+
+class PreconditionFailed(IdentityError):
+    """If-Match or If-None-Match did not hold (RFC 9110, section 13)."""
+
+    status = 412
+
+
+class Unavailable(IdentityError):
+    """The database did not answer in time; nothing is known to have changed. Worth another try."""
+
+    status = 503
+
+    def __init__(self, detail: str = "The database does not answer; try again shortly.") -> None:
+        super().__init__("unavailable", detail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
+class StartError(Exception):
+    """Why the program cannot start: one sentence that says what to do."""
+
+    exit_code = 1
+
+
+class BehindMigrations(StartError):
+    """The database lacks migrations that this program needs."""
+
+    exit_code = 3

@@ -1,0 +1,130 @@
+"""The vocabulary of fields: what a name, an id, settings and metadata are, for every noun alike."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+SLUG_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+SCOPE_PATTERN = r"^(\*|[A-Za-z0-9._/-]+(:[A-Za-z0-9._/-]+)*(:\*)?)$"
+
+
+def printable(text: str) -> str:
+    """Refuses control characters, and white space around."""
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    if text != text.strip():
+        raise ValueError("must not begin or end with white space")
+    return text
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError):
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
+    return name
+
+
+def _in_range(at: datetime) -> datetime:
+    if not datetime(2000, 1, 1, tzinfo=UTC) <= at < datetime(9999, 1, 1, tzinfo=UTC):
+        raise ValueError("must lie between the years 2000 and 9998")
+    return at.astimezone(UTC)
+
+
+def _email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError("must be an e-mail address")
+    return text
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
+Email = Annotated[
+    str, StringConstraints(min_length=3, max_length=320), AfterValidator(printable), AfterValidator(_email)
+]
+Timezone = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_timezone)]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
+Scopes = Annotated[tuple[Scope, ...], Field(max_length=100)]
+Metadata = dict[str, JsonValue]
+"""The caller's own: any object up to 64 kB and 8 levels. The database holds the bounds, since patches merge there."""
+
+
+def canonical(text: str) -> str:
+    """How names are compared: NFKC(casefold(NFKC(x))), so that no two that look alike by compatibility are two."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+class Document(BaseModel):
+    """A typed JSON object in a column: unknown members are refused when written and ignored when read."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Given(BaseModel):
+    """What a caller may give. Unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def row(self) -> dict[str, Any]:
+        """Every field for the database; of documents only what was given, since their defaults are ours to move."""
+        row = self.model_dump(mode="json")
+        for name, value in self:
+            if isinstance(value, Document):
+                row[name] = value.model_dump(mode="json", exclude_unset=True)
+        return row
+
+
+class Changes(Given):
+    """What may change, as a JSON Merge Patch (RFC 7396): a field that was not given stays as it is."""
+
+    def row(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include=self.model_fields_set)
+
+
+class Filter(Given):
+    """The equalities by which a list may be narrowed; None means any."""
+
+    deleted: bool = False
+    """Tombstones instead of the living."""
+
+
+def unset() -> Any:
+    """The default of a field of Changes: never read, since only given fields are."""
+    return Field(default_factory=lambda: None)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(member) for key, member in value.items() if member is not None}
+    return value
+
+
+def patch_of(document: type[Document]) -> Any:
+    """The type of a merge patch for a document: its members, each of which may be null for its default."""
+
+    def judge(patch: dict[str, Any]) -> dict[str, Any]:
+        document.model_validate_json(json.dumps(_without_nulls(patch)), strict=True, extra="forbid")
+        return patch
+
+    schema = document.model_json_schema()
+    schema["properties"] = {
+        name: {"anyOf": [member, {"type": "null"}]} for name, member in schema.get("properties", {}).items()
+    }
+    return Annotated[dict[str, Any], AfterValidator(judge), WithJsonSchema(schema)]

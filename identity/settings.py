@@ -1,0 +1,79 @@
+"""One frozen Settings, read once from IDENTITY_* variables or .env, and passed down."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRET_KEY_BYTES = 32
+
+
+def _key(text: SecretStr) -> SecretStr:
+    decode_secret_key(text.get_secret_value())
+    return text
+
+
+def decode_secret_key(text: str) -> bytes:
+    """The 32 bytes behind the base64 text; ValueError says what is wrong, without the text."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("must be base64") from None
+    if len(key) != SECRET_KEY_BYTES:
+        raise ValueError(f"must be {SECRET_KEY_BYTES} bytes in base64, not {len(key)}")
+    return key
+
+
+class Settings(BaseSettings):
+    """What an operator may set. URLs hold passwords, and so are secrets here too."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IDENTITY_", env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    database_url: SecretStr | None = None
+    """The service's login. Without it PostgreSQL is embedded in the data directory."""
+    lanes_database_url: SecretStr | None = None
+    """The same login past a pooler; default: database_url."""
+    migrate_database_url: SecretStr | None = None
+    """The login that may migrate; used by init and migrate alone."""
+    data_dir: Path = Path(".identity")
+    base_url: str | None = None
+    """As the world sees us; default: http://{host}:{port}."""
+    secret_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
+    """32 bytes in base64, equal on all hosts. Embedded: made in the data directory."""
+    secret_key_previous: Annotated[SecretStr, AfterValidator(_key)] | None = None
+    """Still accepted while secret_key changes."""
+    single_login: bool = False
+    """One login for everything: turns the refusal of a login that may SET ROLE to the owner into a warning."""
+
+    pool_min: int = Field(default=1, ge=0, le=1000)
+    pool_max: int = Field(default=8, ge=1, le=1000)
+    verify_connections: int = Field(default=2, ge=1, le=100)
+    """Connections a worker keeps for looking keys up, beside the pool."""
+    checkout_timeout_s: float = Field(default=0.8, gt=0, le=60)
+    """How long a request waits for a connection before it is 503."""
+    verify_timeout_s: float = Field(default=0.9, gt=0, le=60)
+    """How long a look-up of a key may take before it is 503."""
+    statement_timeout_s: float = Field(default=5.0, gt=0, le=3600)
+    idle_in_transaction_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    purge_after_s: int = Field(default=30 * 24 * 3600, ge=0)
+    """How long a tombstone is kept from purging."""
+    receive_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    """How long a client may take to send one request."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For counts."""
+
+    @property
+    def main_url(self) -> str:
+        assert self.database_url is not None, "the embedded server's URL is filled in before the service starts"
+        return self.database_url.get_secret_value()
+
+    @property
+    def lanes_url(self) -> str:
+        return self.lanes_database_url.get_secret_value() if self.lanes_database_url else self.main_url

@@ -1,0 +1,86 @@
+"""Stores: all of them over a pool or over one transaction; and what needs two nouns at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from identity.app_keys import AppKeyStore, IssuedKey, NewAppKey
+from identity.apps import IDENTITY, AppStore
+from identity.branches import BranchStore
+from identity.db import Pool, PoolSession, Scope, Session, check_login, open_pool
+from identity.errors import Conflict
+from identity.settings import Settings
+from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
+from identity.user_apps import UserAppStore
+from identity.users import UserStore
+
+log = logging.getLogger("identity")
+
+
+class Stores:
+    """The six stores over one session: a pool, or the transaction that `transaction()` opens."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.tenants = TenantStore(session)
+        self.apps = AppStore(session)
+        self.branches = BranchStore(session)
+        self.users = UserStore(session)
+        self.user_apps = UserAppStore(session)
+        self.app_keys = AppKeyStore(session)
+
+    def acting_as(self, scope: Scope) -> Stores:
+        """The same stores for one caller, whom the database is told with each statement."""
+        return Stores(self.session.acting_as(scope))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Stores]:
+        """All or nothing; inside a transaction, a savepoint. Over the pool nothing of it is tried again."""
+        async with self.session.transaction() as session:
+            yield Stores(session)
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores over a pool of their own. StartError where the login could step over row-level security."""
+    async with open_service_pool(settings) as pool:
+        warning = await check_login(pool, single_login=settings.single_login)
+        if warning:
+            log.warning(warning)
+        yield Stores(PoolSession(pool, settings.statement_timeout_s))
+
+
+@asynccontextmanager
+async def open_service_pool(settings: Settings) -> AsyncIterator[Pool]:
+    async with open_pool(
+        settings.main_url,
+        min_size=settings.pool_min,
+        max_size=settings.pool_max,
+        checkout_timeout_s=settings.checkout_timeout_s,
+        statement_timeout_s=settings.statement_timeout_s,
+        idle_timeout_s=settings.idle_in_transaction_timeout_s,
+    ) as pool:
+        yield pool
+
+
+async def create_tenant(stores: Stores, new: NewTenant, *, admin_key: bool = False) -> tuple[Tenant, IssuedKey | None]:
+    """A tenant with its app `identity` and, if asked, a first key of it that may do everything there."""
+    async with stores.transaction() as tx:
+        tenant = await tx.tenants.create(new)
+        key = await issue_admin_key(tx, tenant.id) if admin_key else None
+    return tenant, key
+
+
+async def issue_admin_key(stores: Stores, tenant_id: str) -> IssuedKey:
+    return await stores.app_keys.issue(tenant_id, IDENTITY, NewAppKey(name="admin", scopes=("*",)))
+
+
+async def create_platform(stores: Stores) -> IssuedKey | None:
+    """The tenant of those who operate all others, with its first key; None where it is there already."""
+    try:
+        _, key = await create_tenant(stores, NewTenant(id=PLATFORM, name="Platform"), admin_key=True)
+    except Conflict:
+        return None
+    return key

@@ -1,0 +1,311 @@
+"""Tenants: organisations. Everything else belongs to one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
+from identity.fields import Changes, Document, Filter, Given, Metadata, Slug, Text, Timezone, patch_of, unset
+
+PLATFORM = "platform"
+"""The built-in tenant whose keys may address every other."""
+
+Status = Literal["active", "suspended"]
+
+
+def _without_secrets(dsn: str) -> str:
+    if secrets := secrets_in_dsn(dsn):
+        raise ValueError(f"must not carry {' or '.join(secrets)}: keep secrets where the application keeps its own")
+    return dsn
+
+
+Domain = Annotated[
+    str,
+    StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$", max_length=253),
+]
+Dsn = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_without_secrets)]
+DbSchema = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+
+
+class PasswordPolicy(Document):
+    """What a password must be (NIST SP 800-63B: length, no composition rules)."""
+
+    min_length: int = Field(default=15, ge=8, le=256)
+
+
+class Lockout(Document):
+    """How many failed sign-ins in how long close password sign-in, and for how long at first."""
+
+    failures: int = Field(default=10, ge=1, le=1000)
+    window_s: int = Field(default=900, ge=1, le=86400)
+    pause_s: int = Field(default=60, ge=1, le=86400)
+
+
+class TenantSettings(Document):
+    """How a tenant is run. The max_* are the platform's to change; None sets no limit."""
+
+    max_users: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    max_apps: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    timezone: Timezone = "UTC"
+    password_policy: PasswordPolicy = PasswordPolicy()
+    lockout: Lockout = Lockout()
+    session_idle_s: int = Field(default=7 * 86400, ge=60, le=366 * 86400)
+    session_absolute_s: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
+    require_mfa: bool = False
+
+
+class Tenant(Row):
+    id: str
+    ref: str
+    name: str
+    domain: str | None
+    status: Status
+    db_dsn: str | None
+    db_schema: str | None
+    settings: TenantSettings
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+class NewTenant(Given):
+    id: Slug
+    name: Text
+    domain: Domain | None = None
+    db_dsn: Dsn | None = None
+    db_schema: DbSchema | None = None
+    settings: TenantSettings = TenantSettings()
+    metadata: Metadata = {}
+
+
+class TenantChanges(Changes):
+    name: Text = unset()
+    domain: Domain | None = unset()
+    db_dsn: Dsn | None = unset()
+    db_schema: DbSchema | None = unset()
+    settings: patch_of(TenantSettings) | None = unset()  # type: ignore[valid-type]
+    metadata: Metadata | None = unset()
+
+    def is_for_the_platform(self) -> bool:
+        """Whether it names what only the platform may change."""
+        return bool(
+            self.model_fields_set & {"domain", "db_dsn", "db_schema"}
+            or {"max_users", "max_apps"} & (self.settings or {}).keys()
+        )
+
+
+class TenantFilter(Filter):
+    name: str | None = None
+    domain: str | None = None
+    status: Status | None = None
+
+
+COLUMNS = columns(Tenant)
+
+GET = f"""
+SELECT {COLUMNS}
+  FROM identity.tenants
+ WHERE id = %(tenant_id)s AND deleted_at IS NULL
+"""
+
+GET_MANY = f"""
+SELECT {COLUMNS}
+  FROM identity.tenants
+ WHERE id = ANY (%(ids)s::text[]) AND deleted_at IS NULL
+ ORDER BY id
+"""
+
+LIST = f"""
+SELECT {COLUMNS}
+  FROM identity.tenants
+ WHERE id > %(after)s
+   AND (deleted_at IS NOT NULL) = %(deleted)s
+   AND (%(name)s::text IS NULL OR name = %(name)s)
+   AND (%(domain)s::text IS NULL OR domain = %(domain)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY id
+ LIMIT %(limit)s
+"""
+
+CREATE = f"""
+WITH tenant AS (
+    INSERT INTO identity.tenants (id, name, domain, db_dsn, db_schema, settings, metadata)
+    SELECT id, name, domain, db_dsn, db_schema, settings, metadata
+      FROM jsonb_populate_recordset(NULL::identity.tenants, %(rows)s)
+    RETURNING {COLUMNS}
+), app AS (
+    INSERT INTO identity.apps (tenant_id, id, name, type)
+    SELECT id, 'identity', 'Identity', 'service' FROM tenant
+)
+SELECT {COLUMNS} FROM tenant
+"""
+
+REPLACE = f"""
+UPDATE identity.tenants AS old
+   SET (name, domain, db_dsn, db_schema, settings, metadata) = (
+           SELECT new.name,
+                  CASE WHEN %(by_platform)s THEN new.domain ELSE old.domain END,
+                  CASE WHEN %(by_platform)s THEN new.db_dsn ELSE old.db_dsn END,
+                  CASE WHEN %(by_platform)s THEN new.db_schema ELSE old.db_schema END,
+                  CASE WHEN %(by_platform)s THEN new.settings
+                       ELSE new.settings - 'max_users' - 'max_apps'
+                            || jsonb_strip_nulls(jsonb_build_object('max_users', old.settings -> 'max_users',
+                                                                    'max_apps', old.settings -> 'max_apps')) END,
+                  new.metadata
+             FROM jsonb_populate_recordset(NULL::identity.tenants, %(rows)s) AS new)
+ WHERE id = %(tenant_id)s AND deleted_at IS NULL
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+UPDATE = f"""
+UPDATE identity.tenants AS old
+   SET (name, domain, db_dsn, db_schema, settings, metadata) = (
+           SELECT new.name, new.domain, new.db_dsn, new.db_schema,
+                  identity.merge_patch(old.settings, %(changes)s -> 'settings'),
+                  identity.merge_patch(old.metadata, %(changes)s -> 'metadata')
+             FROM jsonb_populate_record(old, %(changes)s) AS new)
+ WHERE id = %(tenant_id)s AND deleted_at IS NULL
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+SET_STATUS = f"""
+UPDATE identity.tenants
+   SET status = %(to)s
+ WHERE id = %(tenant_id)s AND deleted_at IS NULL AND status = ANY (%(froms)s::text[])
+RETURNING {COLUMNS}
+"""
+
+DELETE = f"""
+UPDATE identity.tenants
+   SET deleted_at = clock_timestamp()
+ WHERE id = %(tenant_id)s AND deleted_at IS NULL
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+RESTORE = f"""
+UPDATE identity.tenants
+   SET deleted_at = NULL
+ WHERE id = %(tenant_id)s AND deleted_at IS NOT NULL
+RETURNING {COLUMNS}
+"""
+
+PURGE = """
+WITH gone AS (
+    DELETE FROM identity.tenants
+     WHERE id = %(tenant_id)s AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
+    RETURNING id
+)
+SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
+  FROM identity.tenants
+ WHERE id = %(tenant_id)s
+"""
+
+
+class TenantStore(Store[Tenant]):
+    """A tenant's statements run in its own scope, but for those over many tenants, which are the platform's."""
+
+    row = Tenant
+    noun = "tenant"
+
+    async def create(self, new: NewTenant) -> Tenant:
+        """With its app `identity`. Conflict where the id or the domain is taken."""
+        created: Tenant = (await self._bulk(CREATE, new.id, [new.row()]))[0]
+        return created
+
+    async def create_many(self, news: list[NewTenant]) -> list[Tenant]:
+        """All or none; each in its own scope, in key order."""
+        created: dict[str, Tenant] = {}
+        async with self.session.transaction() as session:
+            for ordinal, new in sorted(enumerate(news), key=lambda each: each[1].id):
+                with naming(ordinal):
+                    created[new.id] = await TenantStore(session).create(new)
+        return [created[new.id] for new in news]
+
+    async def get(self, tenant_id: str) -> Tenant:
+        return await self._one(GET, tenant_id)
+
+    async def exists(self, tenant_id: str) -> bool:
+        return await self._first(GET, tenant_id) is not None
+
+    async def get_many(self, ids: list[str]) -> list[Tenant]:
+        """Those that there are, in the order of their ids. For the platform."""
+        return await self._rows(GET_MANY, PLATFORM, role="identity_platform", ids=ids)
+
+    async def find(self, where: TenantFilter) -> Tenant | None:
+        """By name or domain, over all tenants, for the platform."""
+        return next(iter((await self.list(where, limit=1)).items), None)
+
+    async def replace(
+        self, new: NewTenant, *, if_match: IfMatch = None, by_platform: bool = True
+    ) -> tuple[Tenant, bool]:
+        """Creates it where there is none (True). What is the platform's stays as it is unless the platform asks."""
+        replaced = await self._first(
+            REPLACE, new.id, rows=jsonb([new.row()]), if_match=if_match, by_platform=by_platform
+        )
+        if replaced:
+            return replaced, False
+        if if_match is not None:
+            raise precondition_failed()
+        return await self.create(new), True
+
+    async def upsert(self, news: list[NewTenant]) -> list[Tenant]:
+        """Creates or replaces all, or none; each in its own scope, in key order."""
+        upserted: dict[str, Tenant] = {}
+        async with self.session.transaction() as session:
+            for ordinal, new in sorted(enumerate(news), key=lambda each: each[1].id):
+                with naming(ordinal):
+                    upserted[new.id], _ = await TenantStore(session).replace(new)
+        return [upserted[new.id] for new in news]
+
+    async def update(self, tenant_id: str, changes: TenantChanges, *, if_match: IfMatch = None) -> Tenant:
+        return await self._matched(UPDATE, GET, tenant_id, if_match, changes=jsonb(changes.row()))
+
+    async def update_many(self, changes: dict[str, TenantChanges]) -> list[Tenant]:
+        """All or none; each in its own scope, in key order."""
+        updated: dict[str, Tenant] = {}
+        async with self.session.transaction() as session:
+            for ordinal, (tenant_id, change) in sorted(enumerate(changes.items()), key=lambda each: each[1][0]):
+                with naming(ordinal):
+                    updated[tenant_id] = await TenantStore(session).update(tenant_id, change)
+        return [updated[tenant_id] for tenant_id in changes]
+
+    async def suspend(self, tenant_id: str) -> Tenant:
+        return await self._moved(SET_STATUS, GET, tenant_id, "suspended", ["active"])
+
+    async def activate(self, tenant_id: str) -> Tenant:
+        return await self._moved(SET_STATUS, GET, tenant_id, "active", ["suspended"])
+
+    async def delete(self, tenant_id: str, *, if_match: IfMatch = None) -> Tenant:
+        """A tombstone: its domain is free again, all under it is dead at once."""
+        return await self._matched(DELETE, GET, tenant_id, if_match)
+
+    async def restore(self, tenant_id: str) -> Tenant:
+        return await self._first(RESTORE, tenant_id) or await self.get(tenant_id)
+
+    async def purge(self, tenant_id: str, *, after_s: int) -> None:
+        """For good, with all that is under it."""
+        await self._purge(PURGE, tenant_id, after_s=after_s)
+
+    async def list(
+        self, where: TenantFilter = TenantFilter(), *, after: str | None = None, limit: int = 50
+    ) -> Page[Tenant]:
+        """Over all tenants, for the platform."""
+        return await self._page(LIST, PLATFORM, "id", after, limit, role="identity_platform", **where.model_dump())
+
+    async def list_own(
+        self,
+        tenant_id: str,
+        where: TenantFilter = TenantFilter(),
+        *,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Tenant]:
+        """The same list as one tenant sees it: itself."""
+        return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())

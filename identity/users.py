@@ -1,0 +1,253 @@
+"""Users: people of a tenant. Names are shown as given and compared in their canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import StringConstraints
+
+from identity.db import IfMatch, Page, Row, Store, columns, in_order, jsonb, patches
+from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
+
+Status = Literal["active", "suspended", "locked"]
+UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+class User(Row):
+    tenant_id: str
+    id: str
+    username: str
+    email: str | None
+    full_name: str | None
+    status: Status
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+class NewUser(Given):
+    id: UserId | None = None
+    """Default: a UUIDv7."""
+    username: Text
+    email: Email | None = None
+    full_name: Text | None = None
+    metadata: Metadata = {}
+
+    def row(self) -> dict[str, Any]:
+        return _with_canonical(super().row())
+
+
+class UserChanges(Changes):
+    username: Text = unset()
+    email: Email | None = unset()
+    full_name: Text | None = unset()
+    metadata: Metadata | None = unset()
+
+    def row(self) -> dict[str, Any]:
+        return _with_canonical(super().row())
+
+
+class UserFilter(Filter):
+    username: str | None = None
+    email: str | None = None
+    status: Status | None = None
+
+    def params(self) -> dict[str, Any]:
+        """In any spelling."""
+        names = {"username": self.username, "email": self.email}
+        return self.model_dump() | {column: name and canonical(name) for column, name in names.items()}
+
+
+def _with_canonical(row: dict[str, Any]) -> dict[str, Any]:
+    named = {column: row[column] for column in ("username", "email") if column in row}
+    return row | {f"{column}_canonical": name and canonical(name) for column, name in named.items()}
+
+
+COLUMNS = columns(User)
+
+GET = f"""
+SELECT {COLUMNS}
+  FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL
+"""
+
+GET_MANY = f"""
+SELECT {COLUMNS}
+  FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::text[]) AND deleted_at IS NULL
+ ORDER BY id
+"""
+
+LIST = f"""
+SELECT {COLUMNS}
+  FROM identity.users
+ WHERE tenant_id = %(tenant_id)s
+   AND id > %(after)s
+   AND (deleted_at IS NOT NULL) = %(deleted)s
+   AND (%(username)s::text IS NULL OR username_canonical = %(username)s)
+   AND (%(email)s::text IS NULL OR email_canonical = %(email)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY id
+ LIMIT %(limit)s
+"""
+
+CREATE = f"""
+INSERT INTO identity.users
+       (tenant_id, id, username, username_canonical, email, email_canonical, full_name, metadata)
+SELECT %(tenant_id)s, coalesce(id, identity.uuid7()), username, username_canonical, email, email_canonical, full_name, metadata
+  FROM jsonb_populate_recordset(NULL::identity.users, %(rows)s) AS given
+ ORDER BY given.id, username_canonical
+RETURNING {COLUMNS}
+"""
+
+# One at a time in a tenant: two that name the same new user by username would else meet in either order.
+UPSERT = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('users ' || %(tenant_id)s, 0));
+INSERT INTO identity.users AS old
+       (tenant_id, id, username, username_canonical, email, email_canonical, full_name, metadata)
+SELECT %(tenant_id)s, coalesce(given.id, known.id, identity.uuid7()), given.username, given.username_canonical,
+       given.email, given.email_canonical, given.full_name, given.metadata
+  FROM jsonb_populate_recordset(NULL::identity.users, %(rows)s) AS given
+  LEFT JOIN identity.users AS known
+    ON given.id IS NULL AND known.tenant_id = %(tenant_id)s
+   AND known.username_canonical = given.username_canonical AND known.deleted_at IS NULL
+ ORDER BY coalesce(given.id, known.id), given.username_canonical
+    ON CONFLICT (tenant_id, id) DO UPDATE
+   SET username = excluded.username, username_canonical = excluded.username_canonical, email = excluded.email,
+       email_canonical = excluded.email_canonical, full_name = excluded.full_name, metadata = excluded.metadata
+ WHERE %(if_match)s::timestamptz[] IS NULL OR old.updated_at = ANY (%(if_match)s::timestamptz[])
+RETURNING {COLUMNS}, xmax = 0 AS created
+"""
+
+UPDATE = f"""
+WITH given AS (
+    SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
+), held AS (
+    SELECT id AS key FROM identity.users
+     WHERE tenant_id = %(tenant_id)s AND id IN (SELECT key FROM given) AND deleted_at IS NULL
+     ORDER BY id FOR UPDATE
+)
+UPDATE identity.users AS old
+   SET (username, username_canonical, email, email_canonical, full_name, metadata) = (
+           SELECT new.username, new.username_canonical, new.email, new.email_canonical, new.full_name,
+                  identity.merge_patch(old.metadata, changes -> 'metadata')
+             FROM jsonb_populate_record(old, changes) AS new)
+  FROM given JOIN held USING (key)
+ WHERE tenant_id = %(tenant_id)s AND id = key
+   AND (SELECT count(*) FROM held) = (SELECT count(*) FROM given)
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+SET_STATUS = f"""
+UPDATE identity.users
+   SET status = %(to)s
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL AND status = ANY (%(froms)s::text[])
+RETURNING {COLUMNS}
+"""
+
+DELETE = f"""
+UPDATE identity.users
+   SET deleted_at = clock_timestamp()
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+RESTORE = f"""
+UPDATE identity.users
+   SET deleted_at = NULL
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NOT NULL
+RETURNING {COLUMNS}
+"""
+
+PURGE = """
+WITH gone AS (
+    DELETE FROM identity.users
+     WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+       AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
+    RETURNING id
+)
+SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
+  FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+"""
+
+
+class UserStore(Store[User]):
+    row = User
+    noun = "user"
+
+    async def create(self, tenant_id: str, new: NewUser) -> User:
+        """Conflict where id, username or e-mail is taken, or the tenant has as many as it may have."""
+        return (await self.create_many(tenant_id, [new]))[0]
+
+    async def create_many(self, tenant_id: str, news: Sequence[NewUser]) -> list[User]:
+        """All or none, in the order given; an error's ordinal says which was wrong."""
+        created: list[User] = await self._bulk(CREATE, tenant_id, [new.row() for new in news])
+        return _in_order(news, created)
+
+    async def get(self, tenant_id: str, id: str) -> User:
+        return await self._one(GET, tenant_id, id=id)
+
+    async def exists(self, tenant_id: str, id: str) -> bool:
+        return await self._first(GET, tenant_id, id=id) is not None
+
+    async def get_many(self, tenant_id: str, ids: Sequence[str]) -> list[User]:
+        """Those that there are, in the order of their ids."""
+        return await self._rows(GET_MANY, tenant_id, ids=list(ids))
+
+    async def find(self, tenant_id: str, where: UserFilter) -> User | None:
+        """The first by username or e-mail, in any spelling, or by status."""
+        return next(iter((await self.list(tenant_id, where, limit=1)).items), None)
+
+    async def replace(self, tenant_id: str, new: NewUser, *, if_match: IfMatch = None) -> tuple[User, bool]:
+        """Creates it where there is none (True), unless if_match asks for one."""
+        return (await self._upserted(UPSERT, tenant_id, [new.row()], if_match))[0]
+
+    async def upsert(self, tenant_id: str, news: Sequence[NewUser]) -> list[User]:
+        """Creates or replaces all, or none, in the order given; without an id a username names its user."""
+        upserted = await self._upserted(UPSERT, tenant_id, [new.row() for new in news])
+        return _in_order(news, [row for row, _ in upserted])
+
+    async def update(self, tenant_id: str, id: str, changes: UserChanges, *, if_match: IfMatch = None) -> User:
+        return await self._matched(UPDATE, GET, tenant_id, if_match, id=id, rows=jsonb(patches({id: changes})))
+
+    async def update_many(self, tenant_id: str, changes: Mapping[str, UserChanges]) -> list[User]:
+        """All or none, in the order given; an error's ordinal says which was wrong."""
+        return await self._update_all(UPDATE, GET_MANY, tenant_id, changes)
+
+    async def suspend(self, tenant_id: str, id: str) -> User:
+        return await self._moved(SET_STATUS, GET, tenant_id, "suspended", ["active", "locked"], id=id)
+
+    async def activate(self, tenant_id: str, id: str) -> User:
+        return await self._moved(SET_STATUS, GET, tenant_id, "active", ["suspended"], id=id)
+
+    async def lock(self, tenant_id: str, id: str) -> User:
+        return await self._moved(SET_STATUS, GET, tenant_id, "locked", ["active"], id=id)
+
+    async def unlock(self, tenant_id: str, id: str) -> User:
+        return await self._moved(SET_STATUS, GET, tenant_id, "active", ["locked"], id=id)
+
+    async def delete(self, tenant_id: str, id: str, *, if_match: IfMatch = None) -> User:
+        """A tombstone: username and e-mail are free again, their keys are dead at once."""
+        return await self._matched(DELETE, GET, tenant_id, if_match, id=id)
+
+    async def restore(self, tenant_id: str, id: str) -> User:
+        return await self._first(RESTORE, tenant_id, id=id) or await self.get(tenant_id, id)
+
+    async def purge(self, tenant_id: str, id: str, *, after_s: int) -> None:
+        """For good, with their access and keys."""
+        await self._purge(PURGE, tenant_id, id=id, after_s=after_s)
+
+    async def list(
+        self, tenant_id: str, where: UserFilter = UserFilter(), *, after: str | None = None, limit: int = 50
+    ) -> Page[User]:
+        return await self._page(LIST, tenant_id, "id", after, limit, **where.params())
+
+
+def _in_order(news: Sequence[NewUser], users: Sequence[User]) -> list[User]:
+    return in_order([canonical(new.username) for new in news], users, "username", canonical)

@@ -1,0 +1,10 @@
+DROP FUNCTION identity.covers(text, text);
+DROP FUNCTION identity.refuse_tombstone();
+DROP FUNCTION identity.parents_live();
+DROP FUNCTION identity.uuid7();
+DROP FUNCTION identity.next_ref();
+DROP SEQUENCE identity.tenant_refs;
+DROP FUNCTION identity.is_bounded(jsonb, int);
+DROP FUNCTION identity.merge_patch(jsonb, jsonb);
+DROP FUNCTION identity.touch();
+DROP FUNCTION identity.current_tenant();

@@ -1,0 +1,51 @@
+-- depends: 0004_branches
+CREATE TABLE identity.users (
+    tenant_id          text COLLATE "C" NOT NULL,
+    id                 text COLLATE "C" NOT NULL DEFAULT identity.uuid7(),
+    username           text        NOT NULL,
+    username_canonical text COLLATE "C" NOT NULL,
+    email              text,
+    email_canonical    text COLLATE "C",
+    full_name          text,
+    status             text        NOT NULL DEFAULT 'active',
+    metadata           jsonb       NOT NULL DEFAULT '{}',
+    created_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    deleted_at         timestamptz,
+    CONSTRAINT user_taken PRIMARY KEY (tenant_id, id),
+    CONSTRAINT tenant_not_found FOREIGN KEY (tenant_id) REFERENCES identity.tenants ON DELETE CASCADE,
+    CONSTRAINT user_id_invalid CHECK (id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'),
+    CONSTRAINT username_invalid CHECK (length(username) BETWEEN 1 AND 200),
+    CONSTRAINT email_invalid CHECK (length(email) BETWEEN 3 AND 320),
+    CONSTRAINT email_canonical_missing CHECK ((email IS NULL) = (email_canonical IS NULL)),
+    CONSTRAINT full_name_invalid CHECK (length(full_name) BETWEEN 1 AND 200),
+    CONSTRAINT status_invalid CHECK (status IN ('active', 'suspended', 'locked')),
+    CONSTRAINT metadata_too_large CHECK (identity.is_bounded(metadata, 65536))
+);
+CREATE UNIQUE INDEX username_taken ON identity.users (tenant_id, username_canonical) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX email_taken ON identity.users (tenant_id, email_canonical) WHERE deleted_at IS NULL;
+
+ALTER TABLE identity.users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE identity.users FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON identity.users TO identity_owner USING (true) WITH CHECK (true);
+CREATE POLICY tenant ON identity.users TO identity_app
+    USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
+CREATE POLICY verifier ON identity.users FOR SELECT TO identity_verifier USING (true);
+
+CREATE TRIGGER touch BEFORE UPDATE ON identity.users FOR EACH ROW EXECUTE FUNCTION identity.touch();
+CREATE TRIGGER tombstone BEFORE UPDATE ON identity.users FOR EACH ROW
+    WHEN (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION identity.refuse_tombstone('user_taken');
+CREATE TRIGGER parents_live AFTER INSERT ON identity.users REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION identity.parents_live('tenants', 'p.id = n.tenant_id', 'tenant_not_found');
+
+GRANT SELECT, INSERT, DELETE,
+      UPDATE (username, username_canonical, email, email_canonical, full_name, status, metadata, deleted_at)
+    ON identity.users TO identity_app;
+GRANT SELECT (tenant_id, id, status, deleted_at) ON identity.users TO identity_verifier;
+
+COMMENT ON TABLE identity.users IS 'People of a tenant.';
+COMMENT ON COLUMN identity.users.username IS 'Stored and shown as given; compared in its canonical form.';
+COMMENT ON COLUMN identity.users.username_canonical IS
+    'NFKC(casefold(NFKC(username))), computed by the program: PostgreSQL''s lower() depends on the locale and keeps lookalikes apart.';
+COMMENT ON COLUMN identity.users.email_canonical IS 'As username_canonical; NULL where there is no e-mail.';
+COMMENT ON COLUMN identity.users.deleted_at IS 'A tombstone: username and e-mail are free again, their keys are dead, and it can be restored until it is purged.';

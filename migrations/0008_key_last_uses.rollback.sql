@@ -1,0 +1,1 @@
+DROP TABLE identity.key_last_uses;

@@ -1,0 +1,10 @@
+DROP TRIGGER start_counters ON identity.tenants;
+DROP TRIGGER count_inserted ON identity.apps;
+DROP TRIGGER count_updated ON identity.apps;
+DROP TRIGGER count_deleted ON identity.apps;
+DROP TRIGGER count_inserted ON identity.users;
+DROP TRIGGER count_updated ON identity.users;
+DROP TRIGGER count_deleted ON identity.users;
+DROP FUNCTION identity.count_living();
+DROP FUNCTION identity.start_counters();
+DROP TABLE identity.tenant_counters;
