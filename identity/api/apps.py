@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from identity.api.call import Answer, Call
 from identity.api.routes import Table
-from identity.db import Page
 from identity.apps import App, AppChanges, AppFilter, NewApp
+from identity.db import Page
 
 table = Table()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from identity.api.call import Answer, Call
 from identity.api.routes import Table
-from identity.db import Page
 from identity.branches import Branch, BranchChanges, BranchFilter, NewBranch
+from identity.db import Page
 
 table = Table()
 

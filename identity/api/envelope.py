@@ -11,29 +11,33 @@ import traceback
 import uuid
 from collections.abc import Sequence
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from identity.api.problems import problem, raw_problem
 from identity.errors import IdentityError, Invalid
 
 SLOW_S = 0.25
+QUIET = ("/v1/keys/verify", "/healthz", "/readyz")
 
 log = logging.getLogger("identity.requests")
 
 
 class Envelope:
-    """The outermost application: nothing leaves it but a response."""
+    """The outermost application: nothing leaves it but a response. Starlette's own middlewares are left out: one would
+    answer errors in plain text before we see them."""
 
-    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> None:
+    def __init__(self, app: Starlette, trusted_proxies: Sequence[str] = ()) -> None:
         self.app = app
         self.trusted = [ipaddress.ip_network(each) for each in trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self.app
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.app.router(scope, receive, send)
             return
         headers = Headers(scope=scope)
         request_id = _request_id(headers.get("x-request-id"))
@@ -51,7 +55,7 @@ class Envelope:
 
         try:
             _judge_framing(headers)
-            await self.app(scope, receive, sending)
+            await self.app.router(scope, receive, sending)
         except IdentityError as error:
             await problem(error, request_id)(scope, receive, sending)
         except HTTPException as error:
@@ -109,9 +113,8 @@ def _where(error: Exception) -> str:
 
 
 def _log(request: Request, status: int, duration_s: float) -> None:
-    """One JSON line, with nothing in it that a client sent but the path. Verifications are too many to log."""
-    is_verification = request.url.path.startswith("/v1/keys/") and status == 200
-    if is_verification and duration_s < SLOW_S:
+    """One JSON line, with nothing in it that a client sent but the path. Verifications and probes are too many."""
+    if status == 200 and duration_s < SLOW_S and request.url.path in QUIET:
         return
     principal = getattr(request.state, "principal", None)
     line = {

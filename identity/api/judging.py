@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from identity.api.routes import ANY_KEY
 from identity.api.call import Call
+from identity.api.routes import ANY_KEY
 from identity.auth import must_address, must_be_platform, must_hold
 from identity.db import precondition_failed
 from identity.errors import FieldError, IdentityError, Invalid, NotFound

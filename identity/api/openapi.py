@@ -66,7 +66,8 @@ def document(routes: Sequence[Route], base_url: str) -> str:
 
 
 def _row(answers: Any) -> type[BaseModel] | None:
-    return get_args(answers)[0] if get_origin(answers) is Page else answers
+    row: type[BaseModel] | None = get_args(answers)[0] if get_origin(answers) is Page else answers
+    return row
 
 
 def _schemas(routes: Sequence[Route]) -> dict[str, Any]:

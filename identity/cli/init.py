@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from identity import migrate
@@ -43,7 +43,7 @@ def init(
         typer.confirm(f"Migrate this database, make the login {service_login}, and write {ENV_FILE}?", abort=True)
     migrate.apply(url, typer.echo)
     password = migrate.make_login(url, service_login)
-    service = SecretStr(make_conninfo(**{**conninfo_to_dict(url), "user": service_login, "password": password}))
+    service = SecretStr(make_conninfo(url, user=service_login, password=password))
     key = settings.secret_key or SecretStr(new_secret_key())
     write_secret(
         ENV_FILE,

@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr
 
 from identity import embedded
 from identity.cli import demo as demo_data

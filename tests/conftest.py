@@ -1,0 +1,173 @@
+"""What every test may ask for: a database, the stores, the service, and an organisation of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from identity.api import make_app
+from identity.app_keys import IssuedKey, NewAppKey
+from identity.apps import IDENTITY, NewApp
+from identity.branches import NewBranch
+from identity.cli.start import new_secret_key
+from identity.settings import Settings
+from identity.stores import Stores, create_platform, create_tenant, open_stores
+from identity.tenants import NewTenant
+from identity.users import NewUser
+from identity.verify import Verifier, open_verifier
+from tests import server
+
+STACK = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in [name for name in os.environ if name.startswith("IDENTITY_") and not name.startswith("IDENTITY_TEST_")]:
+        del os.environ[name]
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        server.start(STACK)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    STACK.close()
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[server.Database]:
+    """One for all tests of this worker: each makes tenants of its own."""
+    with server.new_database() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def settings(database: server.Database) -> Settings:
+    return settings_for(database)
+
+
+def settings_for(database: server.Database, **more: Any) -> Settings:
+    return Settings(
+        _env_file=None,
+        database_url=SecretStr(database.service_url),
+        secret_key=SecretStr(new_secret_key()),
+        base_url="http://identity.example.com",
+        **more,
+    )
+
+
+@pytest.fixture(scope="session")
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    async with open_stores(settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def verifier(settings: Settings) -> AsyncIterator[Verifier]:
+    async with open_verifier(settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """The whole application, in process, without a credential."""
+    envelope: Any = make_app(settings)
+    async with envelope.app.router.lifespan_context(envelope.app):
+        transport = httpx2.ASGITransport(app=envelope)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://identity.example.com") as found:
+            yield found
+
+
+@dataclass(frozen=True)
+class Api:
+    """The service as the bearer of one key sees it."""
+
+    client: httpx2.AsyncClient
+    key: str | None
+
+    async def __call__(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return await self.client.request(method, path, headers={**headers, **more.pop("headers", {})}, **more)
+
+    async def get(self, path: str, **more: Any) -> httpx2.Response:
+        return await self("GET", path, **more)
+
+    async def post(self, path: str, json: Any = None, **more: Any) -> httpx2.Response:
+        return await self("POST", path, **({} if json is None else {"json": json}), **more)
+
+    async def put(self, path: str, json: Any = None, **more: Any) -> httpx2.Response:
+        return await self("PUT", path, **({} if json is None else {"json": json}), **more)
+
+    async def patch(self, path: str, json: Any = None, **more: Any) -> httpx2.Response:
+        return await self("PATCH", path, json=json, **more)
+
+    async def delete(self, path: str, **more: Any) -> httpx2.Response:
+        return await self("DELETE", path, **more)
+
+
+@pytest.fixture(scope="session")
+async def platform_key(stores: Stores) -> str:
+    key = await create_platform(stores)
+    assert key is not None
+    return key.key
+
+
+@pytest.fixture(scope="session")
+def platform(client: httpx2.AsyncClient, platform_key: str) -> Api:
+    return Api(client, platform_key)
+
+
+def unique(prefix: str = "t") -> str:
+    """An id that no other test has."""
+    return f"{prefix}-{os.urandom(5).hex()}"
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """A tenant with one of everything: app `shop`, branch `mad`, user `ana` with access, and a key of each kind."""
+
+    id: str
+    stores: Stores
+    client: httpx2.AsyncClient
+    admin_key: IssuedKey
+    key: IssuedKey
+    """Of app shop, bound to branch mad, owned by ana, with the scope orders:*."""
+
+    @property
+    def path(self) -> str:
+        return f"/v1/tenants/{self.id}"
+
+    @property
+    def admin(self) -> Api:
+        return Api(self.client, self.admin_key.key)
+
+    async def holding(self, *scopes: str) -> Api:
+        """The service as a management key with just these scopes sees it."""
+        key = await self.stores.app_keys.issue(self.id, IDENTITY, NewAppKey(name="limited", scopes=scopes))
+        return Api(self.client, key.key)
+
+
+async def make_organisation(stores: Stores, client: httpx2.AsyncClient) -> Organisation:
+    id = unique("org")
+    tenant, admin_key = await create_tenant(stores, NewTenant(id=id, name=f"Organisation {id}"), admin_key=True)
+    assert admin_key is not None
+    await stores.apps.create(id, NewApp(id="shop", name="Shop", type="web"))
+    await stores.branches.create(id, "shop", NewBranch(id="mad", code="MAD", name="Madrid", type="store"))
+    await stores.users.create(id, NewUser(id="ana", username="ana", email="ana@example.com"))
+    await stores.user_apps.grant(id, "shop", "ana")
+    new = NewAppKey(name="till", branch_id="mad", user_id="ana", scopes=("orders:*",))
+    return Organisation(id, stores, client, admin_key, await stores.app_keys.issue(id, "shop", new))
+
+
+@pytest.fixture
+async def org(stores: Stores, client: httpx2.AsyncClient) -> Organisation:
+    return await make_organisation(stores, client)
+
+
+@pytest.fixture
+async def other_org(stores: Stores, client: httpx2.AsyncClient) -> Organisation:
+    return await make_organisation(stores, client)
