@@ -158,7 +158,8 @@ RETURNING {COLUMNS}
 PURGE = """
 WITH gone AS (
     DELETE FROM identity.apps
-     WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
+     WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+       AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
     RETURNING id
 )
 SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged

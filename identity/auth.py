@@ -23,7 +23,7 @@ SCOPES = (
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: a key, and what it may do here. Keys of other apps than `identity` may do nothing, whatever they say."""
+    """Who calls: a key, and what it may do here. Keys of other apps manage nothing, whatever they say."""
 
     tenant_id: str
     app_id: str
@@ -74,7 +74,9 @@ def by_app_key(verifier: Verifier) -> Method:
             return None
         if not verdict.valid:
             raise Unauthenticated(verdict.code, f"This key is not good: {verdict.code.replace('_', ' ')}.")
-        assert verdict.tenant_id and verdict.app_id and verdict.key_id
+        assert verdict.tenant_id is not None
+        assert verdict.app_id is not None
+        assert verdict.key_id is not None
         scopes = (verdict.scopes or ()) if verdict.app_id == IDENTITY else ()
         return Principal(verdict.tenant_id, verdict.app_id, verdict.key_id, scopes, verdict)
 

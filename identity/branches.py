@@ -188,7 +188,8 @@ RETURNING {COLUMNS}
 SET_STATUS = f"""
 UPDATE identity.branches
    SET status = %(to)s
- WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s AND deleted_at IS NULL AND status = ANY (%(froms)s::text[])
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s AND deleted_at IS NULL
+   AND status = ANY (%(froms)s::text[])
 RETURNING {COLUMNS}
 """
 
@@ -210,7 +211,8 @@ RETURNING {COLUMNS}
 PURGE = """
 WITH gone AS (
     DELETE FROM identity.branches
-     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
+     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
+       AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
     RETURNING id
 )
 SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged

@@ -97,7 +97,8 @@ SELECT {COLUMNS}
 CREATE = f"""
 INSERT INTO identity.users
        (tenant_id, id, username, username_canonical, email, email_canonical, full_name, metadata)
-SELECT %(tenant_id)s, coalesce(id, identity.uuid7()), username, username_canonical, email, email_canonical, full_name, metadata
+SELECT %(tenant_id)s, coalesce(id, identity.uuid7()), username, username_canonical,
+       email, email_canonical, full_name, metadata
   FROM jsonb_populate_recordset(NULL::identity.users, %(rows)s) AS given
  ORDER BY given.id, username_canonical
 RETURNING {COLUMNS}

@@ -143,10 +143,12 @@ def page(routes: Sequence[Route]) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Identity</title>"
         "<style>body{font:16px/1.5 system-ui;margin:2rem auto;max-width:75rem;padding:0 1rem}"
-        "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884}"
+        "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem}"
+        "td,th{border-bottom:1px solid #8884}"
         "@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}}</style>"
         "<h1>Identity</h1><p>The whole of it for programs: <a href=openapi.json>openapi.json</a>. Send a key as "
-        "<code>Authorization: Bearer KEY</code>. Errors are <code>application/problem+json</code> with a <code>code</code>.</p>"
+        "<code>Authorization: Bearer KEY</code>. Errors are <code>application/problem+json</code> with a "
+        "<code>code</code>.</p>"
         f"<table><thead><tr><th>Method<th>Path<th>Scope<th>What it does</thead><tbody>{rows}</tbody></table></html>"
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -80,14 +79,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _send(self, status: int, code: str, detail: str) -> None:
         phrase = HTTPStatus(status).phrase
-        content: dict[str, Any] = {
-            "type": f"/docs#{code}",
-            "title": phrase,
-            "status": status,
-            "detail": detail,
-            "code": code,
-        }
+        content = {"type": f"/docs#{code}", "title": phrase, "status": status, "detail": detail, "code": code}
         body = json.dumps(content).encode()
-        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        head = (
+            f"HTTP/1.1 {status} {phrase}\r\n"
+            "content-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
+        )
         self.transport.write(head.encode() + body)
         self.transport.close()

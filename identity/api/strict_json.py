@@ -1,4 +1,4 @@
-"""JSON as we take it (RFC 8259, and I-JSON, RFC 7493): what parsers let pass and a database then refuses is refused here."""
+"""JSON as we take it (I-JSON, RFC 7493): what parsers let pass and a database then refuses is refused here."""
 
 from __future__ import annotations
 

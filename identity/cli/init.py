@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from identity import migrate
-from identity.cli.start import SERVICE_LOGIN, new_secret_key, read_settings, write_secret
+from identity.cli.start import NO_MIGRATE_URL, SERVICE_LOGIN, new_secret_key, read_settings, write_secret
 from identity.errors import StartError
 from identity.settings import Settings
 from identity.stores import create_platform, open_stores
@@ -28,16 +28,15 @@ def init(
     Needs IDENTITY_MIGRATE_DATABASE_URL: a login that is superuser, or has CREATEROLE and owns the database."""
     settings = read_settings()
     if settings.migrate_database_url is None:
-        raise StartError(
-            "IDENTITY_MIGRATE_DATABASE_URL is missing: the URL of a login that may migrate (superuser, or CREATEROLE and owner of the database)."
-        )
+        raise StartError(NO_MIGRATE_URL)
     if ENV_FILE.exists():
         raise StartError(f"There is a {ENV_FILE} already, and it is not overwritten: move it away to set up anew.")
     url = settings.migrate_database_url.get_secret_value()
     migrate.make_roles(url)
     if migrate.login_exists(url, service_login):
         raise StartError(
-            f"There is a login {service_login} already, and its password is not known here: drop it, or name another with --service-login."
+            f"There is a login {service_login} already, and its password is not known here: "
+            "drop it, or name another with --service-login."
         )
     if not yes:
         typer.confirm(f"Migrate this database, make the login {service_login}, and write {ENV_FILE}?", abort=True)
@@ -58,8 +57,6 @@ async def _show_platform_key(settings: Settings) -> None:
     async with open_stores(settings) as stores:
         key = await create_platform(stores)
     if key is None:
-        typer.echo(
-            "There is a platform tenant already; for another key of it: identity keys issue platform identity --name admin --scope '*'"
-        )
+        typer.echo("There is a platform already; for a key: identity keys issue platform identity --scope '*'")
     else:
         typer.echo(f"The platform's key, shown this once: {key.key}")

@@ -204,16 +204,17 @@ def _base_url(host: str, port: int) -> str:
 
 def _banner(settings: Settings, place: embedded.Place, host: str, port: int) -> str:
     url, key_file = _base_url(host, port), settings.data_dir / "admin_key"
+    demo_key = settings.data_dir / "demo_key"
     lines = [
         f"Identity listens on {url} (routes: {url}/docs), its data lies in {place.data_dir}"
         + ("" if place.home.is_relative_to(place.data_dir) else f" and {place.home}"),
         f"The platform's key is in {key_file}. To try it:",
         f'  curl -s {url}/v1/tenants -H "Authorization: Bearer $(cat {key_file})"',
     ]
-    if (settings.data_dir / "demo_key").exists():
+    if demo_key.exists():
         lines += [
             f'  curl -s {url}/v1/tenants/acme/apps/shop/branches -H "Authorization: Bearer $(cat {key_file})"',
             f'  curl -s {url}/v1/keys/verify -H "Authorization: Bearer $(cat {key_file})" \\',
-            f'       --json "{{\\"key\\": \\"$(cat {settings.data_dir / "demo_key"})\\", \\"scopes\\": [\\"orders:read\\"]}}"',
+            f'       --json "{{\\"key\\": \\"$(cat {demo_key})\\", \\"scopes\\": [\\"orders:read\\"]}}"',
         ]
     return "\n".join([*lines, "Stop it with Ctrl-C."])

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from identity.settings import SECRET_KEY_BYTES, Settings
 from identity.stores import create_platform, open_stores
 
 SERVICE_LOGIN = "identity_service"
+NO_MIGRATE_URL = (
+    "IDENTITY_MIGRATE_DATABASE_URL is missing: the URL of a login that may migrate"
+    " (superuser, or CREATEROLE and owner of the database)."
+)
 
 
 def read_settings() -> Settings:
@@ -53,9 +57,8 @@ async def _make_platform(settings: Settings) -> None:
         write_secret(settings.data_dir / "admin_key", key.key)
 
 
-def _kept(path: Path, make: object) -> str:
+def _kept(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        assert callable(make)
         write_secret(path, make())
     return path.read_text().strip()
 
@@ -64,7 +67,7 @@ def write_secret(path: Path, text: str) -> None:
     """Readable by its owner alone, from the first moment, and whole or not at all."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text + "\n")
     unfinished.rename(path)
 
@@ -87,9 +90,7 @@ def migrating_url(settings: Settings) -> Iterator[str]:
     if settings.migrate_database_url is not None:
         yield settings.migrate_database_url.get_secret_value()
     elif settings.database_url is not None:
-        raise StartError(
-            "IDENTITY_MIGRATE_DATABASE_URL is missing: the URL of a login that may migrate (superuser, or CREATEROLE and owner of the database)."
-        )
+        raise StartError(NO_MIGRATE_URL)
     elif embedded.is_running(settings.data_dir):
         yield embedded.place(settings.data_dir).url(embedded.SUPERUSER)
     else:

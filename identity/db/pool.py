@@ -104,22 +104,20 @@ async def check_login(pool: Pool, *, single_login: bool = False) -> str | None:
         ) from None
     login, superuser, bypasses, owns, inherits, may_become = found
     mend = "run `identity init`, which makes a login that can do no more than the service needs"
-    for is_so, what in (
-        (superuser, "is a superuser"),
-        (bypasses, "has BYPASSRLS"),
-        (owns, "owns the schema"),
-    ):
+    for is_so, what in ((superuser, "is a superuser"), (bypasses, "has BYPASSRLS"), (owns, "owns the schema")):
         if is_so:
             raise StartError(f"The login {login} {what}, so row-level security would not hold it: {mend}.")
     if inherits:
+        others = ", ".join(inherits)
         raise StartError(
-            f"The login {login} inherits {', '.join(inherits)}, whose policies would apply to it: ALTER ROLE {login} NOINHERIT, or {mend}."
+            f"The login {login} inherits {others} and its policies: ALTER ROLE {login} NOINHERIT, or {mend}."
         )
     if may_become:
-        sentence = f"The login {login} may SET ROLE to {' and '.join(may_become)}, so one injected statement would step over the wall"
+        others = " and ".join(may_become)
+        sentence = f"The login {login} may SET ROLE to {others}, so one injected statement would step over the wall"
         if not single_login:
             raise StartError(f"{sentence}: {mend} (IDENTITY_SINGLE_LOGIN=1 accepts it).")
-        return sentence + "."
+        return f"{sentence}."
     return None
 
 

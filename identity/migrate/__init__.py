@@ -1,0 +1,22 @@
+"""Migrations: yoyo's files and steps, made safe against two at once, a kill -9, and an edit."""
+
+from identity.migrate.files import Step, directory, ids, read
+from identity.migrate.logins import login_exists, make_login, make_roles
+from identity.migrate.steps import Status, apply, missing, must_not_be_behind, plan, rollback, status
+
+__all__ = [
+    "Status",
+    "Step",
+    "apply",
+    "directory",
+    "ids",
+    "login_exists",
+    "make_login",
+    "make_roles",
+    "missing",
+    "must_not_be_behind",
+    "plan",
+    "read",
+    "rollback",
+    "status",
+]

@@ -1,0 +1,59 @@
+"""Roles and logins: what belongs to the cluster, and so to no migration."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from identity.errors import StartError
+from identity.migrate.files import directory
+
+
+def connect(url: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(url, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise StartError(
+            f"The database cannot be reached by the login that migrates: {str(error).strip().splitlines()[-1]}"
+        ) from None
+
+
+def make_roles(url: str) -> None:
+    """Runs schema/roles.sql; by any login that is superuser, or has CREATEROLE and owns the database."""
+    script = (directory("schema") / "roles.sql").read_text(encoding="utf-8")
+    with connect(url) as connection:
+        for tries_left in reversed(range(20)):
+            try:
+                connection.execute(script.encode())
+            except psycopg.errors.InternalError_:
+                if not tries_left:
+                    raise
+                time.sleep(0.05)  # "tuple concurrently updated": another database of this cluster grants the same
+            else:
+                return
+
+
+def make_login(url: str, name: str, *, with_password: bool = True) -> str | None:
+    """The service's login: NOINHERIT, and a member of what the service becomes and of nothing else. Its password is
+    made here and hashed before it is sent, so that no server log can hold it. None where it has no password."""
+    password = secrets.token_urlsafe(32) if with_password else None
+    with connect(url) as connection, connection.transaction():
+        pg16 = connection.info.server_version >= 160000
+        login = sql.Identifier(name)
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(login))
+        if password:
+            hashed = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(login, hashed))
+        for role in ("identity_app", "identity_verifier", "identity_platform"):
+            grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), login)
+            connection.execute(grant + sql.SQL(" WITH INHERIT FALSE, SET TRUE") if pg16 else grant)
+    return password
+
+
+def login_exists(url: str, name: str) -> bool:
+    with connect(url) as connection:
+        return connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone() is not None
