@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
@@ -19,6 +21,7 @@ from identity.api import app_keys, apps, branches, health, keys, openapi, tenant
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
+from identity.api.protocol import LimitedProtocol
 from identity.api.routes import PUBLIC, Route, Table
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
@@ -85,7 +88,12 @@ def asgi() -> ASGIApp:
     """What uvicorn imports in each worker."""
     if multiprocessing.parent_process() is not None:
         signal_on_parents_death(signal.SIGTERM)
-    return make_app(Settings())
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    settings = Settings()
+    LimitedProtocol.receive_timeout_s = settings.receive_timeout_s
+    return make_app(settings)
 
 
 def _endpoint(path: str) -> StarletteRoute:

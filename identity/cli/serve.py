@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
 import os
 import signal
 import socket
@@ -62,12 +61,8 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
         raise StartError(
             "IDENTITY_SECRET_KEY is missing: 32 bytes in base64, equal on all hosts (`openssl rand -base64 32`)."
         )
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for name in ("uvicorn", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(judge())
     os.environ.setdefault("IDENTITY_BASE_URL", _base_url(host, port))
-    LimitedProtocol.receive_timeout_s = settings.receive_timeout_s
     uvicorn.run(
         "identity.api:asgi",
         factory=True,
@@ -102,7 +97,7 @@ def _serve_embedded(settings: Settings, host: str, port: int, workers: int, demo
         try:
             _wait_until_ready(host, port, child)
             typer.echo(_banner(settings, place, host, port))
-            code = child.wait()
+            code = _wait(child, place)
         finally:
             _end(child)
     raise typer.Exit(0 if ending.asked else code)
@@ -154,6 +149,15 @@ def _start_child(settings: Settings, host: str, port: int, workers: int) -> subp
         start_new_session=True,
         preexec_fn=lambda: embedded.signal_on_parents_death(signal.SIGTERM),
     )
+
+
+def _wait(child: subprocess.Popen[bytes], server: embedded.Server) -> int:
+    """Until the service ends; without its database it could only ever answer 503."""
+    while (code := child.poll()) is None:
+        if server.process.poll() is not None:
+            raise StartError(f"PostgreSQL ended by itself, so the service ends too: see {server.log}, and start again.")
+        time.sleep(0.1)
+    return code
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,7 @@ __all__ = [
     "SUPERUSER",
     "THROW_AWAY",
     "Place",
+    "Server",
     "hold",
     "is_running",
     "place",
@@ -51,8 +53,15 @@ def is_running(data_dir: Path) -> bool:
         return _answers(place(data_dir))
 
 
+@dataclass(frozen=True)
+class Server(Place):
+    """A place where PostgreSQL runs."""
+
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
-def server(data_dir: Path, settings: Mapping[str, str] = DURABLE) -> Iterator[Place]:
+def server(data_dir: Path, settings: Mapping[str, str] = DURABLE) -> Iterator[Server]:
     """A running PostgreSQL in a data directory that the caller holds; stopped at the end, whatever happens."""
     found = place(data_dir)
     _make_home(found)
@@ -71,7 +80,7 @@ def server(data_dir: Path, settings: Mapping[str, str] = DURABLE) -> Iterator[Pl
         try:
             _wait_until_it_answers(found, process)
             _make_database(found)
-            yield found
+            yield Server(found.data_dir, found.home, found.owner, process)
         finally:
             stop(process)
 

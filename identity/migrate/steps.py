@@ -144,12 +144,10 @@ def _refuse_changed(applied: dict[str, str], migrations: MigrationList) -> None:
     for id, sha256 in applied.items():
         if id not in known:
             raise StartError(
-                f"The migration {id} was applied, but its file is missing: bring it back, or use the version that has it."
+                f"The migration {id} was applied, but its file is missing: bring it back, or use the version with it."
             )
         if sha256_of(known[id]) != sha256:
-            raise StartError(
-                f"The migration {id} was edited after it was applied: undo that, and put the change into a new one."
-            )
+            raise StartError(f"The migration {id} was edited after it was applied: undo that, and write a new one.")
 
 
 def _applied(url: str) -> dict[str, str]:
@@ -170,7 +168,7 @@ def _locked(url: str, report: Report) -> Iterator[None]:
         while not connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()[0]:  # type: ignore[index]
             if time.monotonic() > until_s:
                 raise StartError(
-                    f"Another migration has been running for {LOCK_WAIT_S:.0f} s: wait for it to end, and run this again."
+                    f"Another migration has been running for {LOCK_WAIT_S:.0f} s: wait for it, then run this again."
                 )
             time.sleep(0.1)
         yield
