@@ -24,9 +24,6 @@ format: .venv/ready  ## Put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/ready  ## Figures, each beside something measured in the same run
-	$(BIN)/python -m tests.benchmarks $(ARGS)
-
 lock: .venv/ready  ## Pin what pyproject.toml allows anew
 	$(BIN)/pip install --quiet 'uv>=0.13,<1'
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
@@ -41,4 +38,4 @@ lock: .venv/ready  ## Pin what pyproject.toml allows anew
 help:  ## Show this
 	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z]+:.*## /{split($$0, part, ":.*## "); printf "  make %-8s %s\n", part[1], part[2]}' Makefile
 
-.PHONY: run reset test lint format bench lock help
+.PHONY: run reset test lint format lock help

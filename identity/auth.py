@@ -87,7 +87,7 @@ async def authenticate(authorization: str | None, methods: Sequence[Method]) -> 
     """Unauthenticated where there is no credential, or none of the methods knows it."""
     if authorization is None:
         raise Unauthenticated("invalid_token", "Send a key as Authorization: Bearer KEY.", presented=False)
-    match = re.fullmatch(r"[Bb]earer +(\S+)", authorization)
+    match = re.fullmatch(r"bearer +(\S+)", authorization, re.IGNORECASE)
     if match is None:
         raise Unauthenticated("invalid_token", "The Authorization header must be: Bearer KEY.")
     for method in methods:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import getpass
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -13,11 +14,14 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from identity import embedded, migrate
+from identity.db import Scope
 from identity.errors import StartError
 from identity.settings import SECRET_KEY_BYTES, Settings
 from identity.stores import create_platform, open_stores
 
 SERVICE_LOGIN = "identity_service"
+CLI = Scope(actor=f"cli:{getpass.getuser()}")
+"""Who acts at the command line, with full rank: whoever reaches the database's login could do it all anyway."""
 NO_MIGRATE_URL = (
     "IDENTITY_MIGRATE_DATABASE_URL is missing: the URL of a login that may migrate"
     " (superuser, or CREATEROLE and owner of the database)."
@@ -39,15 +43,20 @@ def new_secret_key() -> str:
 
 
 def prepare(settings: Settings, place: embedded.Place) -> Settings:
-    """Roles, login, migrations, secret key and the platform's first key, each made once; the settings filled in."""
+    """Migrations, the service's login and the platform's first key, each made once; the settings filled in."""
     superuser = place.url(embedded.SUPERUSER)
     migrate.apply(superuser)
     if not migrate.login_exists(superuser, SERVICE_LOGIN):
         migrate.make_login(superuser, SERVICE_LOGIN, with_password=False)
+    settings = on_embedded(settings, place)
+    asyncio.run(_make_platform(settings))
+    return settings
+
+
+def on_embedded(settings: Settings, place: embedded.Place) -> Settings:
+    """The settings with the embedded server's URL and, unless one is set, the secret key of the data directory."""
     key = settings.secret_key or SecretStr(_kept(settings.data_dir / "secret_key", new_secret_key))
-    filled = settings.model_copy(update={"database_url": SecretStr(place.url(SERVICE_LOGIN)), "secret_key": key})
-    asyncio.run(_make_platform(filled))
-    return filled
+    return settings.model_copy(update={"database_url": SecretStr(place.url(SERVICE_LOGIN)), "secret_key": key})
 
 
 async def _make_platform(settings: Settings) -> None:
@@ -78,7 +87,7 @@ def database(settings: Settings) -> Iterator[Settings]:
     if settings.database_url is not None:
         yield settings
     elif embedded.is_running(settings.data_dir):
-        yield prepare(settings, embedded.place(settings.data_dir))
+        yield on_embedded(settings, embedded.place(settings.data_dir))
     else:
         with embedded.hold(settings.data_dir), embedded.server(settings.data_dir) as place:
             yield prepare(settings, place)

@@ -139,13 +139,15 @@ async def bounded(connection: Connection, work: Awaitable[T], timeout_s: float) 
     """Awaits work on a connection, and no longer: on a frozen connection a cancelled call returns after ten
     seconds, since cancelling asks the server first. So the socket is closed under it instead."""
     task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait({task}, timeout=timeout_s)
-    if not done:
-        connection.pgconn.finish()
-        task.cancel()
-        await asyncio.wait({task})
-        raise Unavailable
-    return task.result()
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        if not done:
+            raise Unavailable
+        return task.result()
+    finally:
+        if not task.done():
+            connection.pgconn.finish()
+            task.cancel()
 
 
 @asynccontextmanager
