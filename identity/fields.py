@@ -36,7 +36,7 @@ def printable(text: str) -> str:
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
     return name
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from identity.api.problems import problem, raw_problem
@@ -59,10 +60,7 @@ class Envelope:
         except IdentityError as error:
             await problem(error, request_id)(scope, receive, sending)
         except HTTPException as error:
-            code = {404: "route_not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-            detail = "There is no such route." if error.status_code == 404 else str(error.detail)
-            response = raw_problem(error.status_code, code, detail, request_id, headers=dict(error.headers or {}))
-            await response(scope, receive, sending)
+            await _of_router(error, request_id)(scope, receive, sending)
         except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours is told to us, not to the client)
             log.error(json.dumps({"request_id": request_id, "error": type(error).__name__, "where": _where(error)}))
             if not status:
@@ -82,6 +80,15 @@ class Envelope:
 
     def _is_trusted(self, address: str) -> bool:
         return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self.trusted)
+
+
+def _of_router(error: HTTPException, request_id: str) -> Response:
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        return raw_problem(
+            405, "method_not_allowed", f"This path takes {headers['Allow']}.", request_id, headers=headers
+        )
+    return raw_problem(error.status_code, "route_not_found", "There is no such route.", request_id, headers=headers)
 
 
 def _is_address(text: str) -> bool:
