@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from identity.app_keys import IssuedKey, NewAppKey
-from identity.cli.start import CLI, database, read_settings
+from identity.cli.start import cli_scope, database, read_settings
 from identity.errors import StartError
 from identity.settings import Settings
 from identity.stores import open_stores
@@ -40,4 +40,4 @@ def issue(
 
 async def _issue(settings: Settings, tenant_id: str, app_id: str, new: NewAppKey) -> IssuedKey:
     async with open_stores(settings) as stores:
-        return await stores.acting_as(CLI).app_keys.issue(tenant_id, app_id, new)
+        return await stores.acting_as(cli_scope()).app_keys.issue(tenant_id, app_id, new)

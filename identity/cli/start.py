@@ -20,8 +20,6 @@ from identity.settings import SECRET_KEY_BYTES, Settings
 from identity.stores import create_platform, open_stores
 
 SERVICE_LOGIN = "identity_service"
-CLI = Scope(actor=f"cli:{getpass.getuser()}")
-"""Who acts at the command line, with full rank: whoever reaches the database's login could do it all anyway."""
 NO_MIGRATE_URL = (
     "IDENTITY_MIGRATE_DATABASE_URL is missing: the URL of a login that may migrate"
     " (superuser, or CREATEROLE and owner of the database)."
@@ -30,12 +28,26 @@ NO_MIGRATE_URL = (
 
 def read_settings() -> Settings:
     """From IDENTITY_* variables and .env; a sentence that names the variable where one is wrong."""
+    name_ourselves()
     try:
         return Settings()
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         name = "IDENTITY_" + "_".join(str(step) for step in found["loc"]).upper()
         raise StartError(f"The setting {name} is not as it should be: {found['msg']}.") from None
+
+
+def name_ourselves() -> str:
+    """Who runs this; an arbitrary uid of a container has no name, and yoyo, which logs one, then fails."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return os.environ.setdefault("LOGNAME", str(os.getuid()))
+
+
+def cli_scope() -> Scope:
+    """Who acts at the command line, with full rank: whoever has the database's login could do it all anyway."""
+    return Scope(actor=f"cli:{name_ourselves()}")
 
 
 def new_secret_key() -> str:
