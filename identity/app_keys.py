@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from identity import key_text
-from identity.db import IfMatch, Page, Row, Store, columns, in_order, jsonb, patches
+from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.errors import Conflict, NotFound
 from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 
@@ -99,6 +99,20 @@ SELECT {COLUMNS}
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
 """
 
+GET_MANY = f"""
+SELECT {COLUMNS}
+  FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = ANY (%(ids)s::text[])
+ ORDER BY id
+"""
+
+HELD_SCOPES = """
+SELECT DISTINCT unnest(scopes) AS scope
+  FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s AND app_id = 'identity' AND revoked_at IS NULL
+   AND (user_id = %(user_id)s OR branch_id = %(branch_id)s)
+"""
+
 HOLD = f"{GET} FOR UPDATE OF app_keys"
 
 FIND = f"""
@@ -168,7 +182,7 @@ WITH given AS (
     SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
 ), held AS (
     SELECT id AS key FROM identity.app_keys
-     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id IN (SELECT key FROM given)
+     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = ANY (%(names)s::text[])
      ORDER BY id FOR UPDATE
 )
 UPDATE identity.app_keys
@@ -177,8 +191,8 @@ UPDATE identity.app_keys
                   identity.merge_patch(app_keys.metadata, changes -> 'metadata'), new.expires_at
              FROM jsonb_populate_record(app_keys, changes) AS new)
   FROM given JOIN held USING (key)
- WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key
-   AND (SELECT count(*) FROM held) = (SELECT count(*) FROM given)
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key AND id = ANY (%(names)s::text[])
+   AND (SELECT count(*) FROM held) = cardinality(%(names)s::text[])
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
 RETURNING {COLUMNS}
 """
@@ -245,6 +259,13 @@ class AppKeyStore(Store[AppKey]):
         """Those that there are, in the order of their ids."""
         return await self._rows(FIND, tenant_id, ids=list(ids))
 
+    async def held_scopes(
+        self, tenant_id: str, *, user_id: str | None = None, branch_id: str | None = None
+    ) -> list[str]:
+        """What the keys of `identity` may do that this user owns, or that this branch binds, awake or not."""
+        found = await self._run(HELD_SCOPES, tenant_id, user_id=user_id, branch_id=branch_id)
+        return [row["scope"] for row in found]
+
     async def rotate(self, tenant_id: str, app_id: str, id: str, *, grace_s: int = 0) -> IssuedKey:
         """A successor with all that the old key had. The old one lives on for the grace, or is revoked at once.
         Conflict already_rotated, or key_not_live where it is revoked, disabled or expired."""
@@ -266,12 +287,11 @@ class AppKeyStore(Store[AppKey]):
     async def update(
         self, tenant_id: str, app_id: str, id: str, changes: AppKeyChanges, *, if_match: IfMatch = None
     ) -> AppKey:
-        rows = jsonb(patches({id: changes}))
-        return await self._matched(UPDATE, GET, tenant_id, if_match, app_id=app_id, id=id, rows=rows)
+        return await self._update_one(UPDATE, GET, tenant_id, id, changes, if_match, app_id=app_id)
 
     async def update_many(self, tenant_id: str, app_id: str, changes: Mapping[str, AppKeyChanges]) -> list[AppKey]:
         """All or none, in the order given; an error's ordinal says which was wrong."""
-        return await self._update_all(UPDATE, FIND, tenant_id, changes, app_id=app_id)
+        return await self._update_all(UPDATE, GET_MANY, tenant_id, changes, app_id=app_id)
 
     async def disable(self, tenant_id: str, app_id: str, id: str) -> AppKey:
         return await self._set_disabled(tenant_id, app_id, id, disabled=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order, jsonb, patches
+from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import Changes, Document, Filter, Given, Metadata, Scopes, Slug, Text, patch_of, unset
 
 IDENTITY = "identity"
@@ -104,7 +104,9 @@ RETURNING {COLUMNS}
 UPSERT = f"""
 INSERT INTO identity.apps AS old (tenant_id, id, name, type, settings, metadata)
 SELECT %(tenant_id)s, id, name, type, settings, metadata
-  FROM jsonb_populate_recordset(NULL::identity.apps, %(rows)s)
+  FROM jsonb_populate_recordset(NULL::identity.apps, %(rows)s) AS given
+ WHERE %(if_match)s::timestamptz[] IS NULL
+    OR EXISTS (SELECT FROM identity.apps WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL)
  ORDER BY id
     ON CONFLICT (tenant_id, id) DO UPDATE
    SET name = excluded.name, type = excluded.type, settings = excluded.settings, metadata = excluded.metadata
@@ -117,7 +119,7 @@ WITH given AS (
     SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
 ), held AS (
     SELECT id AS key FROM identity.apps
-     WHERE tenant_id = %(tenant_id)s AND id IN (SELECT key FROM given) AND deleted_at IS NULL
+     WHERE tenant_id = %(tenant_id)s AND id = ANY (%(names)s::text[]) AND deleted_at IS NULL
      ORDER BY id FOR UPDATE
 )
 UPDATE identity.apps AS old
@@ -127,8 +129,8 @@ UPDATE identity.apps AS old
                   identity.merge_patch(old.metadata, changes -> 'metadata')
              FROM jsonb_populate_record(old, changes) AS new)
   FROM given JOIN held USING (key)
- WHERE tenant_id = %(tenant_id)s AND id = key
-   AND (SELECT count(*) FROM held) = (SELECT count(*) FROM given)
+ WHERE tenant_id = %(tenant_id)s AND id = key AND id = ANY (%(names)s::text[])
+   AND (SELECT count(*) FROM held) = cardinality(%(names)s::text[])
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
 RETURNING {COLUMNS}
 """
@@ -197,7 +199,7 @@ class AppStore(Store[App]):
 
     async def replace(self, tenant_id: str, new: NewApp, *, if_match: IfMatch = None) -> tuple[App, bool]:
         """Creates it where there is none (True), unless if_match asks for one."""
-        return (await self._upserted(UPSERT, tenant_id, [new.row()], if_match))[0]
+        return (await self._upserted(UPSERT, tenant_id, [new.row()], if_match=if_match))[0]
 
     async def upsert(self, tenant_id: str, news: Sequence[NewApp]) -> list[App]:
         """Creates or replaces all, or none, in the order given."""
@@ -205,7 +207,7 @@ class AppStore(Store[App]):
         return in_order([new.id for new in news], [row for row, _ in upserted], "id")
 
     async def update(self, tenant_id: str, id: str, changes: AppChanges, *, if_match: IfMatch = None) -> App:
-        return await self._matched(UPDATE, GET, tenant_id, if_match, id=id, rows=jsonb(patches({id: changes})))
+        return await self._update_one(UPDATE, GET, tenant_id, id, changes, if_match)
 
     async def update_many(self, tenant_id: str, changes: Mapping[str, AppChanges]) -> list[App]:
         """All or none, in the order given; an error's ordinal says which was wrong."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order, jsonb, patches
+from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import (
     Changes,
     Document,
@@ -78,7 +78,7 @@ class Branch(Row):
 
 class NewBranch(Given):
     id: Slug | None = None
-    """Default: made from the code (JFK is jfk)."""
+    """Default: a UUIDv7."""
     code: Code
     name: Text
     type: Type
@@ -134,13 +134,11 @@ SELECT {COLUMNS}
  LIMIT %(limit)s
 """
 
-SLUG_OF_CODE = "trim(BOTH '-' FROM regexp_replace(lower(given.code), '[^a-z0-9]+', '-', 'g'))"
-
 CREATE = f"""
 INSERT INTO identity.branches (tenant_id, app_id, id, code, name, type, address, contact, settings, metadata)
-SELECT %(tenant_id)s, %(app_id)s, coalesce(id, {SLUG_OF_CODE}), code, name, type, address, contact, settings, metadata
+SELECT %(tenant_id)s, %(app_id)s, coalesce(id, identity.uuid7()), code, name, type, address, contact, settings, metadata
   FROM jsonb_populate_recordset(NULL::identity.branches, %(rows)s) AS given
- ORDER BY 3
+ ORDER BY given.id, code
 RETURNING {COLUMNS}
 """
 
@@ -148,13 +146,18 @@ RETURNING {COLUMNS}
 UPSERT = f"""
 SELECT pg_advisory_xact_lock(hashtextextended('branches ' || %(tenant_id)s, 0));
 INSERT INTO identity.branches AS old (tenant_id, app_id, id, code, name, type, address, contact, settings, metadata)
-SELECT %(tenant_id)s, %(app_id)s, coalesce(given.id, known.id, {SLUG_OF_CODE}), given.code, given.name, given.type,
+SELECT %(tenant_id)s, %(app_id)s, coalesce(given.id, known.id, identity.uuid7()), given.code, given.name, given.type,
        given.address, given.contact, given.settings, given.metadata
   FROM jsonb_populate_recordset(NULL::identity.branches, %(rows)s) AS given
-  LEFT JOIN identity.branches AS known
-    ON given.id IS NULL AND known.tenant_id = %(tenant_id)s AND known.app_id = %(app_id)s
-   AND known.code = given.code AND known.deleted_at IS NULL
- ORDER BY 3
+  LEFT JOIN (
+       SELECT id, code FROM identity.branches
+        WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
+          AND code = ANY (%(names)s::text[]) AND deleted_at IS NULL
+       ) AS known ON given.id IS NULL AND known.code = given.code
+ WHERE %(if_match)s::timestamptz[] IS NULL
+    OR EXISTS (SELECT FROM identity.branches
+                WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = given.id AND deleted_at IS NULL)
+ ORDER BY coalesce(given.id, known.id), given.code
     ON CONFLICT (tenant_id, app_id, id) DO UPDATE
    SET code = excluded.code, name = excluded.name, type = excluded.type, address = excluded.address,
        contact = excluded.contact, settings = excluded.settings, metadata = excluded.metadata
@@ -167,7 +170,7 @@ WITH given AS (
     SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
 ), held AS (
     SELECT id AS key FROM identity.branches
-     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id IN (SELECT key FROM given) AND deleted_at IS NULL
+     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = ANY (%(names)s::text[]) AND deleted_at IS NULL
      ORDER BY id FOR UPDATE
 )
 UPDATE identity.branches AS old
@@ -179,8 +182,8 @@ UPDATE identity.branches AS old
                   identity.merge_patch(old.metadata, changes -> 'metadata')
              FROM jsonb_populate_record(old, changes) AS new)
   FROM given JOIN held USING (key)
- WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key
-   AND (SELECT count(*) FROM held) = (SELECT count(*) FROM given)
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key AND id = ANY (%(names)s::text[])
+   AND (SELECT count(*) FROM held) = cardinality(%(names)s::text[])
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
 RETURNING {COLUMNS}
 """
@@ -252,18 +255,17 @@ class BranchStore(Store[Branch]):
         self, tenant_id: str, app_id: str, new: NewBranch, *, if_match: IfMatch = None
     ) -> tuple[Branch, bool]:
         """Creates it where there is none (True), unless if_match asks for one."""
-        return (await self._upserted(UPSERT, tenant_id, [new.row()], if_match, app_id=app_id))[0]
+        return (await self._upserted(UPSERT, tenant_id, [new.row()], "code", if_match, app_id=app_id))[0]
 
     async def upsert(self, tenant_id: str, app_id: str, news: Sequence[NewBranch]) -> list[Branch]:
         """Creates or replaces all, or none, in the order given; without an id a code names its branch."""
-        upserted = await self._upserted(UPSERT, tenant_id, [new.row() for new in news], app_id=app_id)
+        upserted = await self._upserted(UPSERT, tenant_id, [new.row() for new in news], "code", app_id=app_id)
         return in_order([new.code for new in news], [row for row, _ in upserted], "code")
 
     async def update(
         self, tenant_id: str, app_id: str, id: str, changes: BranchChanges, *, if_match: IfMatch = None
     ) -> Branch:
-        rows = jsonb(patches({id: changes}))
-        return await self._matched(UPDATE, GET, tenant_id, if_match, app_id=app_id, id=id, rows=rows)
+        return await self._update_one(UPDATE, GET, tenant_id, id, changes, if_match, app_id=app_id)
 
     async def update_many(self, tenant_id: str, app_id: str, changes: Mapping[str, BranchChanges]) -> list[Branch]:
         """All or none, in the order given; an error's ordinal says which was wrong."""

@@ -110,21 +110,41 @@ def unset() -> Any:
     return Field(default_factory=lambda: None)
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(member) for key, member in value.items() if member is not None}
-    return value
+def _given_members(document: Document, patch: dict[str, Any]) -> dict[str, Any]:
+    """What a patch gives, without the nulls that mean a default; a null of an unknown name stays, to be refused."""
+    given = {}
+    for name, member in patch.items():
+        present = getattr(document, name, None)
+        if isinstance(member, dict) and isinstance(present, Document):
+            given[name] = _given_members(present, member)
+        elif isinstance(member, dict):
+            given[name] = _without_nulls(member)
+        elif member is not None or name not in type(document).model_fields:
+            given[name] = member
+    return given
+
+
+def _without_nulls(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: member for name, member in members.items() if member is not None}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A schema with its references resolved and each member nullable, since null means the default."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    members = schema.get("properties", {})
+    if not members:
+        return schema
+    nullable = {name: {"anyOf": [_inlined(member, definitions), {"type": "null"}]} for name, member in members.items()}
+    return schema | {"properties": nullable, "additionalProperties": False}
 
 
 def patch_of(document: type[Document]) -> Any:
     """The type of a merge patch for a document: its members, each of which may be null for its default."""
 
     def judge(patch: dict[str, Any]) -> dict[str, Any]:
-        document.model_validate_json(json.dumps(_without_nulls(patch)), strict=True, extra="forbid")
+        document.model_validate_json(json.dumps(_given_members(document(), patch)), strict=True, extra="forbid")
         return patch
 
     schema = document.model_json_schema()
-    schema["properties"] = {
-        name: {"anyOf": [member, {"type": "null"}]} for name, member in schema.get("properties", {}).items()
-    }
-    return Annotated[dict[str, Any], AfterValidator(judge), WithJsonSchema(schema)]
+    return Annotated[dict[str, Any], AfterValidator(judge), WithJsonSchema(_inlined(schema, schema.pop("$defs", {})))]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
+from identity.errors import Conflict
 from identity.fields import Changes, Document, Filter, Given, Metadata, Slug, Text, Timezone, patch_of, unset
 
 PLATFORM = "platform"
@@ -91,11 +92,11 @@ class TenantChanges(Changes):
     metadata: Metadata | None = unset()
 
     def is_for_the_platform(self) -> bool:
-        """Whether it names what only the platform may change."""
-        return bool(
-            self.model_fields_set & {"domain", "db_dsn", "db_schema"}
-            or {"max_users", "max_apps"} & (self.settings or {}).keys()
-        )
+        """Whether it names what only the platform may change; settings as a whole hold it too."""
+        if "settings" in self.model_fields_set and self.settings is None:
+            return True
+        named = self.model_fields_set | (self.settings or {}).keys()
+        return bool(named & {"domain", "db_dsn", "db_schema", "max_users", "max_apps"})
 
 
 class TenantFilter(Filter):
@@ -123,6 +124,7 @@ LIST = f"""
 SELECT {COLUMNS}
   FROM identity.tenants
  WHERE id > %(after)s
+   AND (%(only)s::text IS NULL OR id = %(only)s)
    AND (deleted_at IS NOT NULL) = %(deleted)s
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(domain)s::text IS NULL OR domain = %(domain)s)
@@ -246,14 +248,20 @@ class TenantStore(Store[Tenant]):
         self, new: NewTenant, *, if_match: IfMatch = None, by_platform: bool = True
     ) -> tuple[Tenant, bool]:
         """Creates it where there is none (True). What is the platform's stays as it is unless the platform asks."""
-        replaced = await self._first(
-            REPLACE, new.id, rows=jsonb([new.row()]), if_match=if_match, by_platform=by_platform
-        )
-        if replaced:
-            return replaced, False
-        if if_match is not None:
-            raise precondition_failed()
-        return await self.create(new), True
+        rows = jsonb([new.row()])
+        for is_last in (False, True):
+            replaced = await self._first(REPLACE, new.id, rows=rows, if_match=if_match, by_platform=by_platform)
+            if replaced:
+                return replaced, False
+            if if_match is not None:
+                raise precondition_failed()
+            try:
+                async with self.session.savepoint() as session:
+                    return await TenantStore(session).create(new), True
+            except Conflict as error:
+                if is_last or error.code != self.taken:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     async def upsert(self, news: list[NewTenant]) -> list[Tenant]:
         """Creates or replaces all, or none; each in its own scope, in key order."""
@@ -261,6 +269,8 @@ class TenantStore(Store[Tenant]):
         async with self.session.transaction() as session:
             for ordinal, new in sorted(enumerate(news), key=lambda each: each[1].id):
                 with naming(ordinal):
+                    if new.id in upserted:
+                        raise Conflict(self.taken, "The same tenant is given twice.")
                     upserted[new.id], _ = await TenantStore(session).replace(new)
         return [upserted[new.id] for new in news]
 
@@ -297,7 +307,9 @@ class TenantStore(Store[Tenant]):
         self, where: TenantFilter = TenantFilter(), *, after: str | None = None, limit: int = 50
     ) -> Page[Tenant]:
         """Over all tenants, for the platform."""
-        return await self._page(LIST, PLATFORM, "id", after, limit, role="identity_platform", **where.model_dump())
+        return await self._page(
+            LIST, PLATFORM, "id", after, limit, role="identity_platform", only=None, **where.model_dump()
+        )
 
     async def list_own(
         self,
@@ -308,4 +320,4 @@ class TenantStore(Store[Tenant]):
         limit: int = 50,
     ) -> Page[Tenant]:
         """The same list as one tenant sees it: itself."""
-        return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())
+        return await self._page(LIST, tenant_id, "id", after, limit, only=tenant_id, **where.model_dump())

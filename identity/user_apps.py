@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from identity.db import Page, Row, Store, columns
+from identity.db import IfMatch, Page, Row, Store, columns, in_order, precondition_failed
 from identity.fields import Given
 
 Status = Literal["active", "revoked"]
@@ -55,14 +55,29 @@ SELECT {COLUMNS}
  LIMIT %(limit)s
 """
 
+HAS_ACCESS = """
+SELECT EXISTS (
+       SELECT FROM identity.user_apps AS access
+         JOIN identity.apps AS app ON app.tenant_id = access.tenant_id AND app.id = access.app_id
+         JOIN identity.users AS owner ON owner.tenant_id = access.tenant_id AND owner.id = access.user_id
+        WHERE access.tenant_id = %(tenant_id)s AND access.app_id = %(app_id)s AND access.user_id = %(user_id)s
+          AND access.status = 'active' AND app.status = 'active' AND owner.status = 'active'
+          AND app.deleted_at IS NULL AND owner.deleted_at IS NULL
+       ) AS has_access
+"""
+
 GRANT = f"""
 INSERT INTO identity.user_apps AS old (tenant_id, app_id, user_id)
 SELECT %(tenant_id)s, %(app_id)s, user_id
   FROM jsonb_populate_recordset(NULL::identity.user_apps, %(rows)s) AS given
+ WHERE %(if_match)s::timestamptz[] IS NULL
+    OR EXISTS (SELECT FROM identity.user_apps
+                WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = given.user_id)
  ORDER BY user_id
     ON CONFLICT (tenant_id, app_id, user_id) DO UPDATE
    SET status = 'active', revoked_at = NULL,
        granted_at = CASE old.status WHEN 'active' THEN old.granted_at ELSE clock_timestamp() END
+ WHERE %(if_match)s::timestamptz[] IS NULL OR old.updated_at = ANY (%(if_match)s::timestamptz[])
 RETURNING {COLUMNS}, xmax = 0 AS created
 """
 
@@ -70,6 +85,7 @@ REVOKE = f"""
 UPDATE identity.user_apps
    SET status = 'revoked', revoked_at = clock_timestamp()
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = %(user_id)s AND status = 'active'
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
 RETURNING {COLUMNS}
 """
 
@@ -80,26 +96,45 @@ class UserAppStore(Store[UserApp]):
     row = UserApp
     noun = "access"
 
-    async def grant(self, tenant_id: str, app_id: str, user_id: str) -> tuple[UserApp, bool]:
+    taken = "already_granted"
+
+    async def grant(
+        self, tenant_id: str, app_id: str, user_id: str, *, if_match: IfMatch = None
+    ) -> tuple[UserApp, bool]:
         """True where it is the first time; NotFound where there is no such app or user."""
-        return (await self._upserted(GRANT, tenant_id, [{"user_id": user_id}], app_id=app_id))[0]
+        rows = [{"user_id": user_id}]
+        return (await self._upserted(GRANT, tenant_id, rows, "user_id", if_match, app_id=app_id))[0]
 
     async def grant_many(self, tenant_id: str, app_id: str, user_ids: Sequence[str]) -> list[UserApp]:
-        """All or none; an error's ordinal says which user there is not."""
+        """All or none, in the order given; an error's ordinal says which user there is not."""
         rows = [{"user_id": user_id} for user_id in user_ids]
-        return [row for row, _ in await self._upserted(GRANT, tenant_id, rows, app_id=app_id)]
+        granted = await self._upserted(GRANT, tenant_id, rows, "user_id", app_id=app_id)
+        return in_order(user_ids, [row for row, _ in granted], "user_id")
 
-    async def revoke(self, tenant_id: str, app_id: str, user_id: str) -> UserApp:
+    async def revoke(self, tenant_id: str, app_id: str, user_id: str, *, if_match: IfMatch = None) -> UserApp:
         """Once revoked it stays as it is; NotFound where it was never granted."""
-        revoked = await self._first(REVOKE, tenant_id, app_id=app_id, user_id=user_id)
-        return revoked or await self.get(tenant_id, app_id, user_id)
+        revoked = await self._first(REVOKE, tenant_id, app_id=app_id, user_id=user_id, if_match=if_match)
+        if revoked is None:
+            revoked = await self.get(tenant_id, app_id, user_id)
+            if if_match is not None and revoked.updated_at not in if_match:
+                raise precondition_failed()
+        return revoked
 
     async def get(self, tenant_id: str, app_id: str, user_id: str) -> UserApp:
         return await self._one(GET, tenant_id, app_id=app_id, user_id=user_id)
 
+    async def find(self, tenant_id: str, app_id: str, user_id: str) -> UserApp | None:
+        """None where it was never granted."""
+        return await self._first(GET, tenant_id, app_id=app_id, user_id=user_id)
+
+    async def exists(self, tenant_id: str, app_id: str, user_id: str) -> bool:
+        """Whether it was ever granted."""
+        return await self.find(tenant_id, app_id, user_id) is not None
+
     async def has_access(self, tenant_id: str, app_id: str, user_id: str) -> bool:
-        found = await self._first(GET, tenant_id, app_id=app_id, user_id=user_id)
-        return found is not None and found.status == "active"
+        """Whether this user may use this app now: granted, and both of them active."""
+        [found] = await self._run(HAS_ACCESS, tenant_id, app_id=app_id, user_id=user_id)
+        return bool(found["has_access"])
 
     async def list_of_app(
         self,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order, jsonb, patches
+from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
 
 Status = Literal["active", "suspended", "locked"]
@@ -68,6 +68,8 @@ def _with_canonical(row: dict[str, Any]) -> dict[str, Any]:
 
 COLUMNS = columns(User)
 
+NAME = "username_canonical"
+
 GET = f"""
 SELECT {COLUMNS}
   FROM identity.users
@@ -112,9 +114,12 @@ INSERT INTO identity.users AS old
 SELECT %(tenant_id)s, coalesce(given.id, known.id, identity.uuid7()), given.username, given.username_canonical,
        given.email, given.email_canonical, given.full_name, given.metadata
   FROM jsonb_populate_recordset(NULL::identity.users, %(rows)s) AS given
-  LEFT JOIN identity.users AS known
-    ON given.id IS NULL AND known.tenant_id = %(tenant_id)s
-   AND known.username_canonical = given.username_canonical AND known.deleted_at IS NULL
+  LEFT JOIN (
+       SELECT id, username_canonical FROM identity.users
+        WHERE tenant_id = %(tenant_id)s AND username_canonical = ANY (%(names)s::text[]) AND deleted_at IS NULL
+       ) AS known ON given.id IS NULL AND known.username_canonical = given.username_canonical
+ WHERE %(if_match)s::timestamptz[] IS NULL
+    OR EXISTS (SELECT FROM identity.users WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL)
  ORDER BY coalesce(given.id, known.id), given.username_canonical
     ON CONFLICT (tenant_id, id) DO UPDATE
    SET username = excluded.username, username_canonical = excluded.username_canonical, email = excluded.email,
@@ -128,7 +133,7 @@ WITH given AS (
     SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
 ), held AS (
     SELECT id AS key FROM identity.users
-     WHERE tenant_id = %(tenant_id)s AND id IN (SELECT key FROM given) AND deleted_at IS NULL
+     WHERE tenant_id = %(tenant_id)s AND id = ANY (%(names)s::text[]) AND deleted_at IS NULL
      ORDER BY id FOR UPDATE
 )
 UPDATE identity.users AS old
@@ -137,8 +142,8 @@ UPDATE identity.users AS old
                   identity.merge_patch(old.metadata, changes -> 'metadata')
              FROM jsonb_populate_record(old, changes) AS new)
   FROM given JOIN held USING (key)
- WHERE tenant_id = %(tenant_id)s AND id = key
-   AND (SELECT count(*) FROM held) = (SELECT count(*) FROM given)
+ WHERE tenant_id = %(tenant_id)s AND id = key AND id = ANY (%(names)s::text[])
+   AND (SELECT count(*) FROM held) = cardinality(%(names)s::text[])
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
 RETURNING {COLUMNS}
 """
@@ -207,15 +212,15 @@ class UserStore(Store[User]):
 
     async def replace(self, tenant_id: str, new: NewUser, *, if_match: IfMatch = None) -> tuple[User, bool]:
         """Creates it where there is none (True), unless if_match asks for one."""
-        return (await self._upserted(UPSERT, tenant_id, [new.row()], if_match))[0]
+        return (await self._upserted(UPSERT, tenant_id, [new.row()], NAME, if_match))[0]
 
     async def upsert(self, tenant_id: str, news: Sequence[NewUser]) -> list[User]:
         """Creates or replaces all, or none, in the order given; without an id a username names its user."""
-        upserted = await self._upserted(UPSERT, tenant_id, [new.row() for new in news])
+        upserted = await self._upserted(UPSERT, tenant_id, [new.row() for new in news], NAME)
         return _in_order(news, [row for row, _ in upserted])
 
     async def update(self, tenant_id: str, id: str, changes: UserChanges, *, if_match: IfMatch = None) -> User:
-        return await self._matched(UPDATE, GET, tenant_id, if_match, id=id, rows=jsonb(patches({id: changes})))
+        return await self._update_one(UPDATE, GET, tenant_id, id, changes, if_match)
 
     async def update_many(self, tenant_id: str, changes: Mapping[str, UserChanges]) -> list[User]:
         """All or none, in the order given; an error's ordinal says which was wrong."""

@@ -46,6 +46,15 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
 """
 """The whole chain of each key, and the first link that fails. Prepared, and planned once for all."""
 
+LANE = {
+    "role": "identity_verifier",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+"""A custom plan would cost ten times the look-up; and of few keys the indexes know all, whatever a planner guesses."""
+
 
 class Verification(BaseModel):
     """What is asked of a key. Its text may be any string: that it is none of ours is an answer."""
@@ -154,8 +163,7 @@ def _for_this(verdict: Verdict, asked: Verification) -> Verdict:
 
 @asynccontextmanager
 async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
-    """A few connections of its own, past any pooler. One generic plan: with a custom one PostgreSQL would plan each
-    look-up anew, at ten times its cost."""
+    """A few connections of its own, past any pooler."""
     async with open_pool(
         settings.lanes_url,
         min_size=settings.verify_connections,
@@ -164,7 +172,6 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
         statement_timeout_s=settings.verify_timeout_s,
         idle_timeout_s=settings.idle_in_transaction_timeout_s,
         prepare_threshold=0,
-        role="identity_verifier",
-        plan_cache_mode="force_generic_plan",
+        **LANE,
     ) as pool:
         yield Verifier(pool, settings.verify_timeout_s)

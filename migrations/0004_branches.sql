@@ -2,7 +2,7 @@
 CREATE TABLE identity.branches (
     tenant_id  text COLLATE "C" NOT NULL,
     app_id     text COLLATE "C" NOT NULL,
-    id         text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL DEFAULT identity.uuid7(),
     code       text COLLATE "C" NOT NULL,
     name       text        NOT NULL,
     type       text        NOT NULL,

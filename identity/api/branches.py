@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from identity.api.call import Answer, Call
+from identity.api.rank import must_outrank_branch
 from identity.api.routes import Table
 from identity.branches import Branch, BranchChanges, BranchFilter, NewBranch
 from identity.db import Page
@@ -58,11 +59,13 @@ async def disable_branch(call: Call[None], tenant_id: str, app_id: str, branch_i
 
 @table.action(f"{ONE}/enable", scope="branches:write", answers=Branch)
 async def enable_branch(call: Call[None], tenant_id: str, app_id: str, branch_id: str) -> Branch:
+    await must_outrank_branch(call, app_id, branch_id)
     return await call.stores.branches.enable(tenant_id, app_id, branch_id)
 
 
 @table.action(f"{ONE}/restore", scope="branches:write", answers=Branch, reaches_tombstones=True)
 async def restore_branch(call: Call[None], tenant_id: str, app_id: str, branch_id: str) -> Branch:
+    await must_outrank_branch(call, app_id, branch_id)
     return await call.stores.branches.restore(tenant_id, app_id, branch_id)
 
 

@@ -76,7 +76,7 @@ class Call(Generic[B]):
                     "precondition_failed", "There is one already, and If-None-Match: * asks to create."
                 )
             return Answer(201, await create(), location)
-        if self.request.headers.get("if-match", "").strip() == "*" and not await exists():
+        if "if-match" in self.request.headers and not await exists():
             raise precondition_failed()
         row, created = await replace(self.if_match)
         return Answer(201, row, location) if created else Answer(200, row)

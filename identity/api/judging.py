@@ -41,9 +41,16 @@ async def judge_leaf(call: Call[Any]) -> None:
     """What the path names and If-Match come before the body: so, where the body is wrong, they are looked at first.
     (Where it is right, the statement itself judges them.)"""
     leaf = call.route.leaf
-    if leaf is None or call.route.method == "PUT" or call.route.reaches_tombstones:
+    if leaf is None or call.route.reaches_tombstones:
         return
-    row = await _get(call, leaf)
+    try:
+        row = await _get(call, leaf)
+    except NotFound:
+        if call.route.method != "PUT" or call.route.takes is None:
+            raise
+        if "if-match" in call.request.headers:
+            raise precondition_failed() from None
+        return
     if call.if_match is not None and row.updated_at not in call.if_match:
         raise precondition_failed()
 
@@ -59,7 +66,10 @@ async def _get(call: Call[Any], name: str) -> Any:
         return await stores.branches.get(tenant_id, path["app_id"], path["branch_id"])
     if name == "key_id":
         return await stores.app_keys.get(tenant_id, path["app_id"], path["key_id"])
-    return await stores.users.get(tenant_id, path["user_id"])
+    user = await stores.users.get(tenant_id, path["user_id"])
+    if name != call.route.leaf or "app_id" not in path:
+        return user
+    return await stores.user_apps.find(tenant_id, path["app_id"], path["user_id"]) or user
 
 
 def for_caller(error: IdentityError, call: Call[Any]) -> IdentityError:
@@ -69,6 +79,8 @@ def for_caller(error: IdentityError, call: Call[Any]) -> IdentityError:
     if isinstance(error, NotFound) and named in fields and named not in call.path:
         return Invalid(error.code, error.detail, errors=(FieldError(error.detail, pointer=f"/{named}"),))
     field = next((name for name in fields if name.rstrip("s") in error.code and name != "id"), None)
+    if field is None and error.code.endswith("_id_invalid"):
+        field = "id"
     if field and not error.errors and error.status in (400, 409):
         error.errors = (FieldError(error.detail, pointer=f"/{field}"),)
     return error

@@ -79,6 +79,11 @@ def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
             models[row, "serialization"] = None
     _, schema = models_json_schema(list(models), ref_template=REF)
     found: dict[str, Any] = schema["$defs"]
+    for route in routes:
+        if route.method == "PUT" and route.takes is not None:
+            given = found[route.takes.__name__]
+            required = [name for name in given["required"] if name != "id"]
+            found[route.takes.__name__ + "Put"] = {**given, "required": required}
     return found
 
 
@@ -88,14 +93,14 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "tags": [route.path.split("{")[0].strip("/").rsplit("/", 1)[-1] if route.params else "service"],
         "parameters": _parameters(route),
-        "responses": {str(route.status): _success(route), "default": _problem()},
+        "responses": {**_successes(route), "default": _problem()},
         "x-scope": route.scope,
     }
     if route.scope == PUBLIC:
         operation["security"] = []
     if route.takes is not None:
         media = "application/merge-patch+json" if route.method == "PATCH" else "application/json"
-        schema = {"$ref": REF.format(model=route.takes.__name__)}
+        schema = {"$ref": REF.format(model=route.takes.__name__ + ("Put" if route.method == "PUT" else ""))}
         operation["requestBody"] = {
             "required": not route.body_optional,
             "content": {media: {"schema": schema}},
@@ -117,9 +122,15 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     return found
 
 
-def _success(route: Route) -> dict[str, Any]:
+def _successes(route: Route) -> dict[str, Any]:
+    """A PUT may create, and a DELETE show what it deleted."""
+    more = {"PUT": [201], "DELETE": [200]}.get(route.method, [])
+    return {str(status): _success(route, status) for status in (route.status, *more)}
+
+
+def _success(route: Route, status: int) -> dict[str, Any]:
     row = _row(route.answers)
-    if row is None or route.status == 204:
+    if row is None or status == 204:
         return {"description": "Done."}
     schema: dict[str, Any] = {"$ref": REF.format(model=row.__name__)}
     if get_origin(route.answers) is Page:

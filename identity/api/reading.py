@@ -101,11 +101,13 @@ def _with_id(route: Route, request: Request, value: dict[str, Any]) -> bytes:
 
 def parse_query(route: Route, request: Request) -> tuple[Any, str | None, int]:
     """A list's equalities, cursor and limit. What a route does not know is refused: a typo must not list everything."""
-    given = dict(request.query_params)
-    if len(request.query_params.multi_items()) > len(given):
-        raise Invalid("invalid_request", "A query parameter is given twice.")
-    if any("\0" in value for value in given.values()):
-        raise Invalid("invalid_request", "A query parameter contains a NUL.")
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in given or "\0" in value:
+            detail = "is given twice" if name in given else "contains a NUL"
+            errors = (FieldError(detail, parameter=name),)
+            raise Invalid("invalid_request", f"A query parameter {detail}.", errors=errors)
+        given[name] = value
     if route.where is None:
         if given:
             raise _unknown(next(iter(given)))

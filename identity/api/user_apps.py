@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from identity.api.call import Answer, Call
+from identity.api.rank import must_outrank_owner
 from identity.api.routes import Table
+from identity.apps import IDENTITY
 from identity.db import Page
 from identity.user_apps import UserApp, UserAppFilter
 
@@ -32,11 +34,21 @@ async def get_access(call: Call[None], tenant_id: str, app_id: str, user_id: str
 @table.put(ONE, scope="users:write", takes=None, answers=UserApp)
 async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
     """This user may use this app. Takes no body."""
-    access, created = await call.stores.user_apps.grant(tenant_id, app_id, user_id)
-    return Answer(201, access, call.request.url.path) if created else Answer(200, access)
+    if app_id == IDENTITY:
+        await must_outrank_owner(call, user_id)
+    user_apps = call.stores.user_apps
+
+    async def create() -> UserApp:
+        return (await user_apps.grant(tenant_id, app_id, user_id))[0]
+
+    return await call.put(
+        create=create,
+        replace=lambda if_match: user_apps.grant(tenant_id, app_id, user_id, if_match=if_match),
+        exists=lambda: user_apps.exists(tenant_id, app_id, user_id),
+    )
 
 
 @table.delete(ONE, scope="users:write", answers=UserApp)
 async def revoke_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
     """No more; the user's keys of this app are dead at once."""
-    return call.deleted(await call.stores.user_apps.revoke(tenant_id, app_id, user_id))
+    return call.deleted(await call.stores.user_apps.revoke(tenant_id, app_id, user_id, if_match=call.if_match))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from identity.api.call import Answer, Call
+from identity.api.rank import must_outrank_owner
 from identity.api.routes import Table
 from identity.db import Page
 from identity.users import NewUser, User, UserChanges, UserFilter
@@ -32,6 +33,7 @@ async def get_user(call: Call[None], tenant_id: str, user_id: str) -> User:
 @table.put(ONE, scope="users:write", takes=NewUser, answers=User)
 async def put_user(call: Call[NewUser], tenant_id: str, user_id: str) -> Answer:
     """Creates or replaces."""
+    await must_outrank_owner(call, user_id)
     users = call.stores.users
     return await call.put(
         create=lambda: users.create(tenant_id, call.body),
@@ -42,6 +44,8 @@ async def put_user(call: Call[NewUser], tenant_id: str, user_id: str) -> Answer:
 
 @table.patch(ONE, scope="users:write", takes=UserChanges, answers=User)
 async def update_user(call: Call[UserChanges], tenant_id: str, user_id: str) -> User:
+    if call.body.model_fields_set & {"username", "email"}:
+        await must_outrank_owner(call, user_id)
     return await call.stores.users.update(tenant_id, user_id, call.body, if_match=call.if_match)
 
 
@@ -58,6 +62,7 @@ async def suspend_user(call: Call[None], tenant_id: str, user_id: str) -> User:
 
 @table.action(f"{ONE}/activate", scope="users:write", answers=User)
 async def activate_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    await must_outrank_owner(call, user_id)
     return await call.stores.users.activate(tenant_id, user_id)
 
 
@@ -68,11 +73,13 @@ async def lock_user(call: Call[None], tenant_id: str, user_id: str) -> User:
 
 @table.action(f"{ONE}/unlock", scope="users:write", answers=User)
 async def unlock_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    await must_outrank_owner(call, user_id)
     return await call.stores.users.unlock(tenant_id, user_id)
 
 
 @table.action(f"{ONE}/restore", scope="users:write", answers=User, reaches_tombstones=True)
 async def restore_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+    await must_outrank_owner(call, user_id)
     return await call.stores.users.restore(tenant_id, user_id)
 
 

@@ -11,7 +11,6 @@ from identity.db.store import (
     in_order,
     jsonb,
     naming,
-    patches,
     precondition_failed,
 )
 
@@ -34,7 +33,6 @@ __all__ = [
     "jsonb",
     "naming",
     "open_pool",
-    "patches",
     "precondition_failed",
     "secrets_in_dsn",
     "settings_of",

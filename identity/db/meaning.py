@@ -13,6 +13,9 @@ AGAIN = (pg.SerializationFailure, pg.DeadlockDetected)
 GONE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 """There is no connection, or no more."""
 
+GIVEN_TWICE = "given_twice"
+"""An upsert that would write one row twice; the store knows its better name."""
+
 _BUSY = (pg.QueryCanceled, pg.LockNotAvailable, *AGAIN)
 _CONFLICTS = ("_taken", "_reached", "protected")
 
@@ -22,6 +25,8 @@ def meaning(error: Exception) -> Exception:
     row-level security (42501), say."""
     if isinstance(error, pg.IntegrityError):
         return _constraint(error.diag.constraint_name) if error.diag.constraint_name else error
+    if isinstance(error, pg.CardinalityViolation):
+        return Conflict(GIVEN_TWICE, "The same record is given twice.")
     if isinstance(error, _BUSY):
         return Unavailable("The database was too busy to finish this in time; try again shortly.")
     if isinstance(error, pg.DataError):

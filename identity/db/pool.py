@@ -23,7 +23,8 @@ SELECT session_user::text AS login,
        (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
          WHERE o.rolname <> session_user AND pg_has_role(session_user, o.oid, 'USAGE')) AS inherits,
        (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
-         WHERE o.rolname IN ('identity_owner', 'identity_reader')
+         WHERE o.rolname <> session_user
+           AND (o.rolname IN ('identity_owner', 'identity_reader') OR o.rolsuper OR o.rolbypassrls)
            AND pg_has_role(session_user, o.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
                                                      THEN 'SET' ELSE 'MEMBER' END)) AS may_become
   FROM pg_roles AS r LEFT JOIN pg_namespace AS n ON n.nspname = 'identity'
@@ -33,11 +34,9 @@ SELECT session_user::text AS login,
 
 def settings_of(conninfo: str, **options: object) -> str:
     """The conninfo with server settings added to those that it has."""
-    given = conninfo_to_dict(conninfo).get("options") or ""
-    return make_conninfo(
-        conninfo,
-        options=" ".join([str(given), *(f"-c {name}={value}" for name, value in options.items())]).strip(),
-    )
+    given = str(conninfo_to_dict(conninfo).get("options") or "")
+    added = " ".join(f"-c {name}={value}" for name, value in options.items())
+    return make_conninfo(conninfo, options=f"{given} {added}".strip())
 
 
 def secrets_in_dsn(dsn: str) -> list[str]:

@@ -13,6 +13,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict
 
+from identity.db.meaning import GIVEN_TWICE
 from identity.db.sessions import Params, Session, in_scope
 from identity.errors import Conflict, IdentityError, NotFound, PreconditionFailed, Unavailable
 from identity.fields import Changes
@@ -51,6 +52,11 @@ class Store(Generic[R]):
     row: type[R]
     noun: str
     """Names its errors: user_not_found."""
+
+    @property
+    def taken(self) -> str:
+        """The error where one row is given twice: the second finds it taken."""
+        return f"{self.noun}_taken"
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -113,56 +119,79 @@ class Store(Generic[R]):
         raise self.not_found()
 
     async def _bulk(
-        self, statement: str, tenant_id: str, rows: list[Params], row_factory: Any = None, **params: Any
+        self,
+        statement: str,
+        tenant_id: str,
+        rows: list[Params],
+        named_by: str = "id",
+        row_factory: Any = None,
+        **params: Any,
     ) -> list[Any]:
         """All rows in one statement, or none. The one that was wrong is named by its ordinal, which errors under
         row-level security do not tell: it is the last of the shortest run of rows that fails."""
         if not rows:
             return []
+        factory = row_factory or class_row(self.row)
         try:
             async with self.session.savepoint() as session:
-                return await type(self)(session)._run(
-                    statement, tenant_id, row_factory or class_row(self.row), rows=Jsonb(rows), **params
-                )
+                return await type(self)(session)._run(statement, tenant_id, factory, **many(rows, named_by), **params)
         except Unavailable:
             raise
         except IdentityError as error:
-            error.ordinal = 0 if len(rows) == 1 else await self._first_refused(statement, tenant_id, rows, params)
+            if error.code == GIVEN_TWICE:
+                error.code = self.taken
+            error.ordinal = (
+                0 if len(rows) == 1 else await self._first_refused(statement, tenant_id, rows, named_by, params)
+            )
             raise
 
-    async def _first_refused(self, statement: str, tenant_id: str, rows: list[Params], params: Params) -> int:
+    async def _first_refused(
+        self, statement: str, tenant_id: str, rows: list[Params], named_by: str, params: Params
+    ) -> int:
         passing, failing = 0, len(rows)
         while failing - passing > 1:
             middle = (passing + failing) // 2
-            if await self._would_pass(statement, tenant_id, rows[:middle], params):
+            if await self._would_pass(statement, tenant_id, many(rows[:middle], named_by) | params):
                 passing = middle
             else:
                 failing = middle
         return passing
 
-    async def _would_pass(self, statement: str, tenant_id: str, rows: list[Params], params: Params) -> bool:
+    async def _would_pass(self, statement: str, tenant_id: str, params: Params) -> bool:
         try:
             async with self.session.transaction() as trial:
-                await type(self)(trial)._run(statement, tenant_id, rows=Jsonb(rows), **params)
+                await type(self)(trial)._run(statement, tenant_id, **params)
                 raise psycopg.Rollback
         except IdentityError:
             return False
         return True
 
     async def _upserted(
-        self, statement: str, tenant_id: str, rows: list[Params], if_match: IfMatch = None, **params: Any
+        self,
+        statement: str,
+        tenant_id: str,
+        rows: list[Params],
+        named_by: str = "id",
+        if_match: IfMatch = None,
+        **params: Any,
     ) -> list[tuple[R, bool]]:
         """Each row as it is now, and whether it was created."""
-        found = await self._bulk(statement, tenant_id, rows, dict_row, if_match=if_match, **params)
+        found = await self._bulk(statement, tenant_id, rows, named_by, dict_row, if_match=if_match, **params)
         if len(found) < len(rows):
             raise precondition_failed()
         return [(self.row(**each), each["created"]) for each in found]
+
+    async def _update_one(
+        self, statement: str, get: str, tenant_id: str, id: str, changes: Changes, if_match: IfMatch, **key: Any
+    ) -> R:
+        rows = many(patches({id: changes}), "key")
+        return await self._matched(statement, get, tenant_id, if_match, id=id, **rows, **key)
 
     async def _update_all(
         self, statement: str, get_many: str, tenant_id: str, changes: Mapping[str, Changes], **key: Any
     ) -> list[R]:
         """All rows or none, in the order given; the first that there is not is named by its ordinal."""
-        found: list[R] = await self._bulk(statement, tenant_id, patches(changes), if_match=None, **key)
+        found: list[R] = await self._bulk(statement, tenant_id, patches(changes), "key", if_match=None, **key)
         if len(found) < len(changes):
             found = await self._rows(get_many, tenant_id, ids=list(changes), **key)
             there = {row.model_dump()["id"] for row in found}
@@ -171,6 +200,12 @@ class Store(Generic[R]):
 
     def not_found(self, ordinal: int | None = None) -> NotFound:
         return NotFound(f"{self.noun}_not_found", f"No such {self.noun}.", ordinal=ordinal)
+
+
+def many(rows: list[Params], named_by: str) -> Params:
+    """Rows for one statement, and apart from them the names by which it finds their records: of a literal array the
+    planner knows the length; of a JSON document it guesses a hundred rows, and reads the table."""
+    return {"rows": Jsonb(rows), "names": [row.get(named_by) for row in rows]}
 
 
 def patches(changes: Mapping[str, Changes]) -> list[Params]:

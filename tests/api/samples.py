@@ -1,0 +1,73 @@
+"""For every route of the API a request that it should answer well: the tests of the whole table are made from these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import httpx2
+import pytest
+
+from identity.api import ROUTES
+from identity.api.routes import ANY_KEY, PUBLIC, Route
+from tests.conftest import Api, Organisation
+
+GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
+SCOPED = [route for route in GUARDED if route.scope != ANY_KEY]
+OF_A_TENANT = [route for route in ROUTES if "tenant_id" in route.params]
+WITH_BODY = [route for route in ROUTES if route.takes is not None]
+LISTS = [route for route in ROUTES if route.where is not None]
+
+REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")}
+"""What lives cannot be purged."""
+
+ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
+BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
+
+
+def path_of(route: Route, org: Organisation, **other: str) -> str:
+    """The route's path with the ids of this organisation, but for those given."""
+    ids = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
+    return route.path.format(**ids | other)
+
+
+def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
+    """By the route's name. A new tenant's id begins as the organisation's does, so that its rows are found with it."""
+    return {
+        "create_a_tenant": {"id": f"{org.id}-new", "name": "New", "db_dsn": "host=db.example.com", "db_schema": "new"},
+        "put_tenant": {"name": "Acme", "settings": {"timezone": "Europe/Madrid"}, "metadata": {"plan": "gold"}},
+        "update_tenant": {"name": "Acme", "settings": {"require_mfa": True}, "metadata": {"plan": None}},
+        "create_app": {"id": "desk", "name": "Desk", "type": "desktop", "settings": {"key_prefix": "desk"}},
+        "put_app": {"name": "Shop", "type": "api", "settings": {"features": {"returns": True}}, "metadata": {"n": 1}},
+        "update_app": {"name": "Shop", "type": "web", "settings": {"access_token_s": None}, "metadata": {"n": 1.5}},
+        "create_branch": {**BRANCH, "code": "BCN", "settings": {"business_hours": {"mon": [["09:00", "24:00"]]}}},
+        "put_branch": BRANCH,
+        "update_branch": {"address": {"city": None}, "contact": {"phone": "+34 1"}, "settings": {"currency": "EUR"}},
+        "create_user": {"username": "Bob", "email": "bob@example.com", "full_name": "Bob", "metadata": {"a": [1, {}]}},
+        "put_user": {"username": "Ana", "email": None},
+        "update_user": {"username": "ana", "email": "ana@example.com", "full_name": None},
+        "issue_key": {"name": "till-7", "branch_id": "mad", "user_id": "ana", "expires_at": "2099-01-01T00:00:00Z"},
+        "update_key": {"name": "till-8", "scopes": ["orders:read"], "metadata": {"till": 8}, "expires_at": None},
+        "rotate_key": {"grace_s": 60},
+        "revoke_key": {"reason": "left the company"},
+        "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
+    }
+
+
+def status_of(route: Route) -> int:
+    return REFUSED_AS_IT_IS.get(route.name, route.status)
+
+
+async def send(caller: Api, route: Route, org: Organisation, path: str | None = None, **more: Any) -> httpx2.Response:
+    """The route's sample; other paths, bodies and headers where they are given."""
+    if route.takes is not None and not {"json", "content"} & more.keys():
+        more["json"] = bodies(org)[route.name]
+    return await caller(route.method, path or path_of(route, org), **more)
+
+
+def each(routes: Iterable[Route]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("route", routes, ids=lambda route: route.name)
+
+
+def one(name: str) -> Route:
+    return next(route for route in ROUTES if route.name == name)

@@ -1,0 +1,49 @@
+"""A row for each table, so that migrations and their rollbacks run over data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+ROWS = {
+    "tenants": "INSERT INTO identity.tenants (id, name) VALUES ('acme', 'Acme')",
+    "apps": "INSERT INTO identity.apps (tenant_id, id, name, type) VALUES ('acme', 'shop', 'Shop', 'web')",
+    "branches": """INSERT INTO identity.branches (tenant_id, app_id, id, code, name, type)
+                   VALUES ('acme', 'shop', 'mad', 'MAD', 'Madrid', 'store')""",
+    "users": """INSERT INTO identity.users (tenant_id, id, username, username_canonical)
+                VALUES ('acme', 'ana', 'ana', 'ana')""",
+    "user_apps": "INSERT INTO identity.user_apps (tenant_id, app_id, user_id) VALUES ('acme', 'shop', 'ana')",
+    "app_keys": """INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, name)
+                   VALUES ('acme', repeat('k', 22), 'shop', 'mad', 'ana', 'isk', sha256('k'), 'till')""",
+    "key_last_uses": """INSERT INTO identity.key_last_uses (tenant_id, key_id, last_used_at)
+                        VALUES ('acme', repeat('k', 22), clock_timestamp())""",
+}
+"""In the order in which they point at each other; what triggers fill (counters) is not here."""
+
+TABLES = """
+SELECT relname FROM pg_class WHERE relnamespace = 'identity'::regnamespace AND relkind = 'r'
+   AND relname !~ '^(_?yoyo_|applied_migrations)' ORDER BY relname
+"""
+SCHEMA = "SELECT FROM pg_namespace WHERE nspname = 'identity'"
+
+
+def fill(url: str) -> None:
+    """Every table that there is and that has no row yet."""
+    there = rows(url)
+    with psycopg.connect(url, options="-c role=identity_owner", autocommit=True) as connection:
+        for table, insert in ROWS.items():
+            if there.get(table) == []:
+                connection.execute(insert.encode())
+
+
+def rows(url: str) -> dict[str, list[Any]]:
+    """What every table holds."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        if not connection.execute(SCHEMA).fetchall():
+            return {}
+        connection.execute("SET ROLE identity_owner")
+        tables = [name for (name,) in connection.execute(TABLES)]
+        every = sql.SQL("SELECT to_jsonb(t) FROM identity.{} AS t ORDER BY 1")
+        return {name: connection.execute(every.format(sql.Identifier(name))).fetchall() for name in tables}

@@ -1,0 +1,172 @@
+"""What each role may do is written down here, and all else is refused."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.conftest import Organisation
+from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, of_table, tables
+from tests.server import Database
+
+RIGHTS = """
+SELECT privilege || ' ' || relname || '.' || attname
+  FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped,
+       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS privilege
+ WHERE relnamespace = 'identity'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+   AND has_column_privilege(%(role)s, pg_class.oid, attname, privilege)
+ UNION ALL
+SELECT privilege || ' ' || relname
+  FROM pg_class, unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
+ WHERE relnamespace = 'identity'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+   AND has_table_privilege(%(role)s, pg_class.oid, privilege)
+"""
+
+JUDGED = {
+    "tenants": "id ref status deleted_at",
+    "apps": "tenant_id id status deleted_at",
+    "branches": "tenant_id app_id id status deleted_at",
+    "users": "tenant_id id status deleted_at",
+    "user_apps": "tenant_id app_id user_id status",
+    "app_keys": "tenant_id id app_id branch_id user_id prefix secret_hash type environment name scopes metadata"
+    " expires_at disabled_at revoked_at",
+    "key_last_uses": "tenant_id key_id last_used_at created_at updated_at",
+}
+"""What the verifier may read: what a verdict says, or is judged by."""
+
+FIXED = {
+    *("id", "tenant_id", "ref", "created_at", "updated_at"),
+    *("app_id", "branch_id", "user_id", "key_id", "prefix", "secret_hash", "type", "environment", "rotated_from"),
+}
+"""What a row is for as long as it is; but the type of an app or a branch may change."""
+
+NOT_WRITTEN = {"key_last_uses", "tenant_counters", *BOOKKEEPING}
+
+FORBIDDEN = [
+    "CREATE TABLE identity.mine (id text)",
+    "CREATE VIEW identity.mine AS SELECT 1 AS one",
+    "CREATE FUNCTION identity.mine() RETURNS int LANGUAGE sql RETURN 1",
+    "CREATE TABLE public.mine (id text)",
+    "CREATE SCHEMA mine",
+    "TRUNCATE identity.key_last_uses",
+    "TRUNCATE identity.users CASCADE",
+    "DROP TABLE identity.key_last_uses",
+    "DROP POLICY tenant ON identity.users",
+    "CREATE POLICY mine ON identity.users USING (true)",
+    "ALTER TABLE identity.users DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE identity.users NO FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE identity.users DISABLE TRIGGER ALL",
+    "ALTER TABLE identity.users DISABLE TRIGGER USER",
+    "ALTER TABLE identity.users OWNER TO CURRENT_USER",
+    "ALTER TABLE identity.users ADD COLUMN mine text",
+    "CREATE TRIGGER mine AFTER INSERT ON identity.users FOR EACH ROW EXECUTE FUNCTION identity.touch()",
+    "CREATE INDEX ON identity.users (full_name)",
+    "CREATE OR REPLACE FUNCTION identity.current_tenant() RETURNS text LANGUAGE sql RETURN 'mine'",
+    "CREATE TEMP TABLE t (id text); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION identity.count_living()",
+    "CREATE TEMP TABLE t (id text); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION identity.start_counters()",
+    "SELECT setval('identity.tenant_refs', 0)",
+    "SET LOCAL row_security = off; SELECT FROM identity.users",
+    "SET LOCAL session_replication_role = replica",
+    "SET LOCAL ROLE identity_owner",
+    "SET LOCAL ROLE identity_reader",
+    "SET LOCAL ROLE pg_read_all_data",
+    "RESET ROLE; SET ROLE identity_owner",
+    "SELECT set_config('role', 'identity_owner', false)",
+    "SET SESSION AUTHORIZATION identity_owner",
+    "RESET SESSION AUTHORIZATION; SET SESSION AUTHORIZATION identity_owner",
+    "RESET ROLE; SELECT FROM identity.users",
+    "SET ROLE NONE; DELETE FROM identity.users",
+    "GRANT identity_owner TO CURRENT_USER",
+    "ALTER ROLE identity_app BYPASSRLS",
+    "CREATE ROLE mine",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_read_file('PG_VERSION')",
+    "SELECT rolpassword FROM pg_authid",
+]
+
+
+def rights(database: Database, role: str) -> set[str]:
+    with psycopg.connect(database.admin_url) as connection:
+        return {right for [right] in connection.execute(RIGHTS, {"role": role}).fetchall()}
+
+
+def test_the_verifier_reads_what_is_judged_and_writes_last_uses_alone(database: Database) -> None:
+    last_uses = JUDGED["key_last_uses"].split()
+    assert rights(database, "identity_verifier") == {
+        *(f"SELECT {table}.{column}" for table, columns in JUDGED.items() for column in columns.split()),
+        *(f"INSERT key_last_uses.{column}" for column in last_uses),
+        "UPDATE key_last_uses.last_used_at",
+    }
+
+
+def test_the_platform_reads_tenants_alone(database: Database) -> None:
+    found = rights(database, "identity_platform")
+    assert {right.split(".")[0] for right in found} == {"SELECT tenants"}
+
+
+def test_the_reader_and_the_login_itself_may_do_nothing(database: Database) -> None:
+    login = psycopg.conninfo.conninfo_to_dict(database.service_url)["user"]
+    assert rights(database, "identity_reader") == set()
+    assert rights(database, str(login)) == set()
+
+
+def test_the_service_never_changes_what_a_row_is(database: Database) -> None:
+    updates = {
+        right.removeprefix("UPDATE ") for right in rights(database, "identity_app") if right.startswith("UPDATE")
+    }
+    assert {each for each in updates if each.split(".")[1] in FIXED} == {"apps.type", "branches.type"}
+
+
+def test_the_service_writes_no_last_use_no_counter_and_no_migration(database: Database) -> None:
+    found = {tuple(right.split(".")[0].split()) for right in rights(database, "identity_app")}
+    assert {each for each in found if each[1] in NOT_WRITTEN} == {
+        ("SELECT", "key_last_uses"),
+        ("SELECT", "tenant_counters"),
+        ("SELECT", "applied_migrations"),
+    }
+    assert {verb for verb, _ in found} == {"SELECT", "INSERT", "UPDATE", "DELETE"}
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_none_of_the_services_roles_may(database: Database, org: Organisation, statement: str) -> None:
+    for role in ROLES:
+        with acting_as(database.service_url, role, org.id) as connection:
+            assert attempt(connection, statement) == DENIED, role
+
+
+@pytest.mark.parametrize("statement", ["SELECT FROM {table}", "DELETE FROM {table}", "SELECT count(*) FROM {table}"])
+def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: Organisation, statement: str) -> None:
+    with acting_as(database.service_url, "identity_app", org.id) as connection:
+        connection.execute("RESET ROLE")
+        for table in tables(database):
+            assert attempt(connection, of_table(statement, table)) == DENIED, table
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("identity_verifier", "SELECT username FROM identity.users"),
+        ("identity_verifier", "SELECT settings FROM identity.tenants"),
+        ("identity_verifier", "SELECT * FROM identity.app_keys"),
+        ("identity_verifier", "SELECT FROM identity.tenant_counters"),
+        ("identity_verifier", "UPDATE identity.app_keys SET revoked_at = NULL"),
+        ("identity_verifier", "UPDATE identity.key_last_uses SET key_id = 'another'"),
+        ("identity_verifier", "DELETE FROM identity.key_last_uses"),
+        ("identity_platform", "SELECT FROM identity.users"),
+        ("identity_platform", "SELECT FROM identity.app_keys"),
+        ("identity_platform", "UPDATE identity.tenants SET name = 'Mine'"),
+        ("identity_platform", "DELETE FROM identity.tenants"),
+        ("identity_app", "UPDATE identity.tenants SET ref = 'AAAAAA'"),
+        ("identity_app", "UPDATE identity.app_keys SET secret_hash = sha256('')"),
+        ("identity_app", "UPDATE identity.users SET created_at = now()"),
+        ("identity_app", "UPDATE identity.users SET tenant_id = 'another'"),
+        (
+            "identity_app",
+            "INSERT INTO identity.key_last_uses (tenant_id, key_id, last_used_at) VALUES ('a', 'b', now())",
+        ),
+        ("identity_app", "UPDATE identity.tenant_counters SET living = 0"),
+    ],
+)
+def test_a_role_is_held_to_its_columns(database: Database, org: Organisation, role: str, statement: str) -> None:
+    with acting_as(database.service_url, role, org.id) as connection:
+        assert attempt(connection, statement) == DENIED

@@ -1,0 +1,145 @@
+"""Every statement of every store stays inside its tenant twice: by its own WHERE, and by row-level security."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from identity import app_keys, apps, branches, tenants, user_apps, users
+from identity.stores import open_stores
+from identity.tenants import NewTenant
+from tests.conftest import Organisation, settings_for, unique
+from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_key
+from tests.server import Database, execute, new_database
+
+MODULES = (tenants, apps, branches, users, user_apps, app_keys)
+STATEMENTS = {
+    f"{module.__name__.removeprefix('identity.')}.{name}": (module, value)
+    for module in MODULES
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, str) and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
+}
+OVER_ALL_TENANTS = {"tenants.LIST", "tenants.GET_MANY"}
+"""The platform's, by their meaning."""
+
+UNIQUE_VIOLATION = "23505"
+CHANGES = {"name": "Taken over", "username": "mallory", "username_canonical": "mallory", "scopes": ["*"], "code": "X"}
+
+
+def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, Any]:
+    """Whatever a statement may ask for, naming this organisation's records."""
+    id = {tenants: org.id, apps: "shop", branches: "mad", users: "ana", app_keys: org.key.id}.get(module)
+    row: dict[str, Any] = {
+        "id": id,
+        "user_id": "ana",
+        "type": "store",
+        "settings": {},
+        "metadata": {},
+        "address": {},
+        "contact": {},
+    }
+    if module is app_keys:
+        row |= {"id": "0" * 16, "prefix": "isk", "secret_hash": "00" * 32, "type": "secret", "environment": "live"}
+    if module is apps:
+        row |= {"type": "web"}
+    given: dict[str, Any] = dict.fromkeys(("if_match", "name", "domain", "status", "type", "username", "email", "code"))
+    given |= {"tenant_id": tenant_id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "id": id, "ids": [id]}
+    given |= {"after": "", "limit": 50, "deleted": False, "environment": None, "by_platform": True, "after_s": 0}
+    given |= {"froms": ["active"], "to": "suspended" if module in (tenants, users) else "disabled", "disabled": True}
+    given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}
+    patch = {"key": id, "changes": CHANGES}
+    return given | {"changes": Jsonb(CHANGES), "rows": Jsonb([CHANGES | row | patch])}
+
+
+def run(connection: Connection, statement: str, given: dict[str, Any], scope: str | None) -> list[dict[str, Any]] | str:
+    """What it returns, or the SQLSTATE of its refusal; without a scope, as who is held by no policy."""
+    try:
+        with connection.transaction():
+            if scope is not None:
+                enter(connection, "identity_app", scope)
+            cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
+            cursor.execute(statement.encode(), given)
+            while cursor.nextset():
+                pass
+            found = cursor.fetchall()
+            connection.execute("SET LOCAL ROLE NONE")
+            return found
+    except psycopg.Error as error:
+        return error.sqlstate or ""
+
+
+def of_others(found: list[dict[str, Any]] | str, own: str) -> list[dict[str, Any]]:
+    """Rows that are not this tenant's, as their key says; a purge's row has none, but tells of a tombstone."""
+    rows = [] if isinstance(found, str) else found
+    return [row for row in rows if row.get("tenant_id", row.get("id", own)) != own or row.get("deleted")]
+
+
+@pytest.fixture
+def admin(database: Database, org: Organisation) -> Iterator[Connection]:
+    use_key(database, org)
+    with psycopg.connect(database.admin_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+def everything(connection: Connection, database: Database, tenant_id: str) -> dict[str, list[dict[str, Any]]]:
+    return {table: rows_of(connection, table, tenant_id) for table in tables(database)}
+
+
+def bury(connection: Connection, name: str, tenant_id: str) -> None:
+    """What restores or purges needs tombstones, or it would prove nothing."""
+    table, _, verb = name.partition(".")
+    if verb in ("RESTORE", "PURGE"):
+        statement = "UPDATE {table} SET deleted_at = '2001-01-01' WHERE {tenant_id} = %s"
+        spared = " AND id <> 'identity'" if table == "apps" else ""
+        connection.execute(of_table(statement + spared, table), [tenant_id])
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_in_its_own_tenant_the_statement_does_something(admin: Connection, org: Organisation, name: str) -> None:
+    module, statement = STATEMENTS[name]
+    bury(admin, name, org.id)
+    found = run(admin, statement, params(module, org, org.id), scope=org.id)
+    assert found == UNIQUE_VIOLATION if name.endswith("CREATE") else isinstance(found, list) and found
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_policies_alone_hold_it(
+    admin: Connection, database: Database, org: Organisation, other_org: Organisation, name: str
+) -> None:
+    module, statement = STATEMENTS[name]
+    bury(admin, name, org.id)
+    before = everything(admin, database, org.id)
+    found = run(admin, statement, params(module, org, org.id), scope=other_org.id)
+    assert of_others(found, other_org.id) == []
+    assert isinstance(found, list) or found == DENIED
+    assert everything(admin, database, org.id) == before
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - OVER_ALL_TENANTS))
+def test_its_where_alone_holds_it(
+    admin: Connection, database: Database, org: Organisation, other_org: Organisation, name: str
+) -> None:
+    module, statement = STATEMENTS[name]
+    bury(admin, name, org.id)
+    before = everything(admin, database, org.id)
+    found = run(admin, statement, params(module, org, other_org.id), scope=None)
+    assert of_others(found, other_org.id) == []
+    assert isinstance(found, list) or found == UNIQUE_VIOLATION
+    assert everything(admin, database, org.id) == before
+
+
+async def test_a_tenants_own_list_names_it_in_the_statement_too() -> None:
+    with new_database() as database:
+        execute(database.admin_url, "ALTER TABLE identity.tenants DISABLE ROW LEVEL SECURITY")
+        async with open_stores(settings_for(database)) as stores:
+            ids = [unique("a"), unique("b")]
+            await stores.tenants.create_many([NewTenant(id=id, name=id) for id in ids])
+            assert [tenant.id for tenant in (await stores.tenants.list_own(ids[0])).items] == ids[:1]

@@ -1,0 +1,81 @@
+"""The database as one of its roles sees it, in transactions of which nothing stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from tests.conftest import Organisation
+from tests.server import Database, execute
+
+Connection = psycopg.Connection[Any]
+
+DENIED = "42501"
+ROLES = ("identity_app", "identity_verifier", "identity_platform")
+BOOKKEEPING = ("applied_migrations", "yoyo_lock", "_yoyo_log", "_yoyo_migration", "_yoyo_version")
+"""Of migrations: no tenant's, and read by nobody but the program that applies them."""
+
+
+@contextmanager
+def acting_as(url: str, role: str | None, tenant_id: str | None = None) -> Iterator[Connection]:
+    with psycopg.connect(url) as connection:
+        if role:
+            enter(connection, role, tenant_id)
+        yield connection
+        connection.rollback()
+
+
+def enter(connection: Connection, role: str, tenant_id: str | None = None) -> None:
+    """As identity.db opens a tenant's scope."""
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    if tenant_id is not None:
+        connection.execute(sql.SQL("SET LOCAL identity.tenant_id = {}").format(sql.Literal(tenant_id)))
+
+
+def attempt(connection: Connection, statement: str | sql.Composed, *args: Any) -> int | str | None:
+    """How many rows it returned or touched, or the SQLSTATE of its refusal; nothing of it stays."""
+    text = statement.encode() if isinstance(statement, str) else statement
+    try:
+        with connection.transaction(force_rollback=True):
+            found: int = connection.execute(text, args or None).rowcount
+            return found
+    except psycopg.Error as error:
+        return error.sqlstate
+
+
+def of_table(text: str, table: str) -> sql.Composed:
+    """A statement about a table, and its column that names the tenant."""
+    column = "id" if table == "tenants" else "tenant_id"
+    return sql.SQL(text).format(table=sql.Identifier("identity", table), tenant_id=sql.Identifier(column))
+
+
+def tables(database: Database) -> list[str]:
+    """Whatever a tenant has rows in."""
+    found = execute(
+        database.admin_url,
+        "SELECT relname FROM pg_class WHERE relnamespace = 'identity'::regnamespace AND relkind IN ('r', 'p')"
+        " AND relname <> ALL (%s) ORDER BY relname",
+        list(BOOKKEEPING),
+    )
+    return [name for [name] in found]
+
+
+def rows_of(connection: Connection, table: str, tenant_id: str) -> list[dict[str, Any]]:
+    """All that a table holds of a tenant, asked as who sees everything."""
+    statement = of_table("SELECT to_jsonb(t) AS row FROM {table} AS t WHERE {tenant_id} = %s ORDER BY t::text", table)
+    return [found["row"] for found in connection.cursor(row_factory=dict_row).execute(statement, [tenant_id])]
+
+
+def use_key(database: Database, org: Organisation) -> None:
+    """So that no table is empty."""
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.key_last_uses (tenant_id, key_id, last_used_at) VALUES (%s, %s, now())",
+        org.id,
+        org.key.id,
+    )

@@ -1,0 +1,208 @@
+"""Statements that must stay fast use their index, under row-level security, in a tenant of 100,000 users."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+
+from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
+from identity.apps import AppFilter
+from identity.branches import BranchChanges, BranchFilter, NewBranch
+from identity.db import Session, settings_of
+from identity.stores import Stores, open_stores
+from identity.tenants import TenantChanges, TenantFilter
+from identity.users import NewUser, UserChanges, UserFilter
+from identity.verify import LIVE
+from tests import server
+from tests.conftest import settings_for
+
+LOAD = """
+SET ROLE identity_owner;
+INSERT INTO identity.tenants (id, name, domain)
+SELECT 'vast', 'Vast', 'vast.example.com' UNION ALL
+SELECT 't' || n, 'Tenant ' || n, 't' || n || '.example.com' FROM generate_series(1, 5000) AS n;
+INSERT INTO identity.apps (tenant_id, id, name, type) SELECT id, 'shop', 'Shop', 'web' FROM identity.tenants;
+INSERT INTO identity.apps (tenant_id, id, name, type) VALUES ('vast', 'desk', 'Desk', 'web');
+INSERT INTO identity.users (tenant_id, id, username, username_canonical, email, email_canonical)
+SELECT tenant, 'u' || n, 'user' || n, 'user' || n, n || '@example.com', n || '@example.com'
+  FROM (SELECT 'vast' AS tenant, generate_series(1, 100000) AS n
+         UNION ALL SELECT 't' || n, n FROM generate_series(1, 5000) AS n) AS given;
+INSERT INTO identity.branches (tenant_id, app_id, id, code, name, type)
+SELECT 'vast', 'shop', 'b' || n, 'B' || n, 'Branch', 'store' FROM generate_series(1, 20000) AS n;
+INSERT INTO identity.user_apps (tenant_id, app_id, user_id)
+SELECT tenant_id, CASE WHEN id > 'u2' THEN 'shop' ELSE 'desk' END, id FROM identity.users
+ WHERE tenant_id = 'vast' AND right(id, 1) = '0';
+INSERT INTO identity.app_keys (tenant_id, id, app_id, prefix, secret_hash, name)
+SELECT id, ref || lpad('1', 16, '0'), 'shop', 'isk', sha256('x'), 'Key' FROM identity.tenants WHERE id <> 'vast';
+INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, name)
+SELECT 'vast', ref || lpad(n::text, 16, '0'), 'shop', 'b' || n, 'u' || n, 'isk', sha256('x'), 'Key'
+  FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+ANALYZE identity.tenants, identity.apps, identity.users, identity.branches, identity.user_apps, identity.app_keys;
+"""
+SCANS = """
+SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
+ WHERE schemaname = 'identity' AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys')
+"""
+FEW = 250
+"""Blocks that a statement may touch; the smallest of these tables has more."""
+
+
+@dataclass
+class Plan:
+    """What EXPLAIN ANALYZE tells of one statement, and of its triggers the sequential scans that they made."""
+
+    indexes: set[str] = field(default_factory=set)
+    scanned: list[str] = field(default_factory=list)
+    blocks: int = 0
+
+    def add(self, node: dict[str, Any]) -> None:
+        self.indexes |= {node["Index Name"]} if "Index Name" in node else set()
+        self.scanned += [node["Relation Name"]] if node["Node Type"] == "Seq Scan" else []
+        for below in node.get("Plans", ()):
+            self.add(below)
+
+
+def touched(node: dict[str, Any]) -> int:
+    return int(node["Shared Hit Blocks"]) + int(node["Shared Read Blocks"])
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A session that has each statement explained before it runs it."""
+
+    session: Session
+    plan: Plan
+
+    async def run(self, statement: str, params: dict[str, Any], row_factory: Any) -> list[Any]:
+        scope, _, last = statement.rpartition(";")
+        explain = f"{scope}; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {last}"
+        async with self.session.transaction() as trial:
+            [[[explained]]] = await trial.run(explain, params, tuple_row)
+            raise psycopg.Rollback
+        self.plan.add(explained["Plan"])
+        self.plan.blocks += touched(explained["Plan"])
+        [(before,)] = await self.session.run(SCANS, params, tuple_row)
+        rows = await self.session.run(statement, params, row_factory)
+        [(after,)] = await self.session.run(SCANS, params, tuple_row)
+        self.plan.scanned += ["when it ran"] * (after - before)
+        return rows
+
+    def acting_as(self, scope: Any) -> Explained:
+        return self
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Explained]:
+        yield self
+
+    savepoint = transaction
+
+
+@pytest.fixture(scope="module")
+def big() -> Iterator[server.Database]:
+    with server.new_database() as database:
+        server.execute(database.admin_url, LOAD)
+        yield database
+
+
+@pytest.fixture(scope="module")
+async def stores_of_big(big: server.Database) -> AsyncIterator[Stores]:
+    async with open_stores(settings_for(big, statement_timeout_s=30)) as found:
+        yield found
+
+
+EITHER_WAY = {"already_granted", "user_apps_by_user"}
+"""Both hold all three columns of the key."""
+Operation = Callable[[Stores, str], Awaitable[Any]]
+FAST: dict[str, tuple[Operation, set[str]]] = {
+    "get a tenant": (lambda s, _: s.tenants.get("vast"), {"tenant_taken"}),
+    "find a tenant": (lambda s, _: s.tenants.find(TenantFilter(domain="vast.example.com")), {"domain_taken"}),
+    "list tenants": (lambda s, _: s.tenants.list(after="t2"), {"tenant_taken"}),
+    "change a tenant": (lambda s, _: s.tenants.update("vast", TenantChanges(name="B")), {"tenant_taken"}),
+    "get an app": (lambda s, _: s.apps.get("vast", "shop"), {"app_taken"}),
+    "find an app": (lambda s, _: s.apps.find("vast", AppFilter(name="Shop")), {"app_name_taken"}),
+    "get a user": (lambda s, _: s.users.get("vast", "u500"), {"user_taken"}),
+    "get users": (lambda s, _: s.users.get_many("vast", ["u500", "u70000"]), {"user_taken"}),
+    "find a user by name": (lambda s, _: s.users.find("vast", UserFilter(username="USER500")), {"username_taken"}),
+    "find a user by e-mail": (lambda s, _: s.users.find("vast", UserFilter(email="500@example.com")), {"email_taken"}),
+    "list users": (lambda s, _: s.users.list("vast"), {"user_taken"}),
+    "list more users": (lambda s, _: s.users.list("vast", after="u500"), {"user_taken"}),
+    "create a user": (lambda s, _: s.users.create("vast", NewUser(username="new")), set()),
+    "change a user": (lambda s, _: s.users.update("vast", "u500", UserChanges(username="new")), {"user_taken"}),
+    "upsert users by name": (
+        lambda s, _: s.users.upsert("vast", [NewUser(username=f"user{n}") for n in range(5)]),
+        {"username_taken"},
+    ),
+    "upsert users by id": (lambda s, _: s.users.upsert("vast", [NewUser(id="u500", username="new")]), set()),
+    "suspend a user": (lambda s, _: s.users.suspend("vast", "u500"), {"user_taken"}),
+    "delete a user": (lambda s, _: s.users.delete("vast", "u500"), {"user_taken"}),
+    "get a branch": (lambda s, _: s.branches.get("vast", "shop", "b500"), {"branch_taken"}),
+    "find a branch": (
+        lambda s, _: s.branches.find("vast", "shop", BranchFilter(code="B500")),
+        {"branch_code_taken"},
+    ),
+    "list more branches": (lambda s, _: s.branches.list("vast", "shop", after="b500"), {"branch_taken"}),
+    "change a branch": (
+        lambda s, _: s.branches.update("vast", "shop", "b500", BranchChanges(name="B")),
+        {"branch_taken"},
+    ),
+    "upsert branches by code": (
+        lambda s, _: s.branches.upsert("vast", "shop", [NewBranch(code="B500", name="B", type="store")]),
+        {"branch_code_taken"},
+    ),
+    "grant access": (lambda s, _: s.user_apps.grant("vast", "shop", "u30000"), set()),
+    "ask for access": (lambda s, _: s.user_apps.has_access("vast", "shop", "u500"), EITHER_WAY),
+    "revoke access": (lambda s, _: s.user_apps.revoke("vast", "shop", "u500"), EITHER_WAY),
+    "users of an app": (lambda s, _: s.user_apps.list_of_app("vast", "shop", after="u500"), {"already_granted"}),
+    "apps of a user": (lambda s, _: s.user_apps.list_of_user("vast", "u500"), {"user_apps_by_user"}),
+    "issue a key": (
+        lambda s, _: s.app_keys.issue("vast", "shop", NewAppKey(name="K", branch_id="b5", user_id="u5")),
+        {"app_taken"},
+    ),
+    "get a key": (lambda s, key: s.app_keys.get("vast", "shop", key), {"key_taken"}),
+    "keys of an app": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(app_id="desk")), {"app_keys_by_app"}),
+    "keys of a user": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(user_id="u500")), {"app_keys_by_user"}),
+    "keys of a branch": (
+        lambda s, _: s.app_keys.list("vast", AppKeyFilter(app_id="shop", branch_id="b500")),
+        {"app_keys_by_branch"},
+    ),
+    "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), {"key_taken"}),
+    "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), {"key_taken"}),
+    "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), {"key_taken"}),
+}
+
+
+@pytest.mark.parametrize(("operation", "indexes"), FAST.values(), ids=FAST)
+async def test_it_uses_its_index_and_reads_little_else(
+    stores_of_big: Stores, operation: Operation, indexes: set[str]
+) -> None:
+    plan = Plan()
+    async with stores_of_big.transaction() as tx:
+        key = (await tx.tenants.get("vast")).ref + "500".zfill(16)
+        await operation(Stores(Explained(tx.session, plan)), key)
+        raise psycopg.Rollback
+    assert not indexes or indexes & plan.indexes
+    assert plan.scanned == []
+    assert plan.blocks <= FEW
+
+
+def test_a_look_up_of_the_hot_path_uses_an_index_for_each_link_of_the_chain(big: server.Database) -> None:
+    [(ref,)] = server.execute(big.admin_url, "SELECT ref FROM identity.tenants WHERE id = 'vast'")
+    keys = [ref + str(n).zfill(16) for n in (1, 500, 19999)]
+    lane = settings_of(big.service_url, role="identity_verifier", plan_cache_mode="force_generic_plan")
+    plan = Plan()
+    with psycopg.connect(lane, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute(b"PREPARE live (text[]) AS " + LIVE.replace("%(ids)s", "$1").encode())
+        found = connection.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE live (%s)", [keys]).fetchone()
+    assert found is not None
+    plan.add(found[0][0]["Plan"])
+    plan.blocks = touched(found[0][0]["Plan"])
+    assert plan.indexes - EITHER_WAY == {"tenant_ref_taken", "key_taken", "app_taken", "branch_taken", "user_taken"}
+    assert plan.indexes & EITHER_WAY
+    assert plan.scanned == []
+    assert plan.blocks <= FEW

@@ -1,0 +1,168 @@
+"""The examples do what they say, against a service as a reader would start it, once and once more."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.running import free_port
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+READY_S = 60
+
+AIRPORTS_20 = {
+    "branches": 20,
+    "users": 50,
+    "keys": 20,
+    "verified: valid": 12,
+    "verified: revoked": 2,
+    "verified: branch_disabled": 2,
+    "verified: user_suspended": 2,
+    "verified: access_revoked": 2,
+    "verified: insufficient_scope": 1,
+    "verified: wrong_branch": 1,
+    "verified: malformed": 4,
+    "verified: not_found": 1,
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where it listens, and where its platform key lies."""
+
+    url: str
+    data_dir: Path
+
+    @property
+    def platform_key(self) -> str:
+        return (self.data_dir / "admin_key").read_text().strip()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """Its log goes to a file: the examples make more of it than a pipe takes that nobody reads."""
+    directory, port = Path(mkdtemp(prefix="idt-", dir="/tmp")), free_port()
+    command = (sys.executable, "-m", "identity", "serve", "--port", str(port))
+    with (directory / "log").open("w") as log:
+        env = os.environ | {"IDENTITY_DATA_DIR": str(directory)}
+        process = subprocess.Popen(command, cwd=directory, env=env, stdout=log, stderr=log)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield Service(f"http://127.0.0.1:{port}", directory)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(READY_S)
+        shutil.rmtree(directory)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + READY_S
+    while True:
+        with suppress(httpx2.TransportError):
+            if httpx2.get(f"{url}/readyz").is_success:
+                return
+        assert process.poll() is None, "it ended instead"
+        assert time.monotonic() < until, "it did not get ready"
+        time.sleep(0.1)
+
+
+def run(*command: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """In a directory without a .env, so that nothing is read but what is given."""
+    return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False)
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def table(text: str) -> dict[str, int]:
+    """The rows of the last table: what, and how many."""
+    return {name.strip(): int(count.replace(",", "")) for name, count in re.findall(r"│ (.+?) │ +([\d,]+) │", text)}
+
+
+def found(service: Service, path: str) -> list[dict[str, Any]]:
+    """A list, as the platform sees it."""
+    answer = httpx2.get(f"{service.url}/v1/tenants/{path}", headers={"Authorization": f"Bearer {service.platform_key}"})
+    items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return items
+
+
+def test_airports_ends_the_same_when_it_is_run_again(service: Service, tmp_path: Path) -> None:
+    (tmp_path / ".identity").symlink_to(service.data_dir)
+    airports = (sys.executable, EXAMPLES / "airports.py", "--url", service.url, "--limit", "20")
+    for _ in range(2):
+        assert table(said(run(*airports, cwd=tmp_path))) == AIRPORTS_20
+        assert len(found(service, "airports/apps/checkin/branches")) == 20
+        assert len(found(service, "airports/apps/checkin/keys")) == 20
+        assert all(key["revoked_at"] for key in found(service, "airports/apps/identity/keys"))
+    livingston = found(service, "airports/apps/checkin/branches?code=00R")[0]
+    assert livingston["name"] == "Livingston Municipal"
+    assert livingston["address"]["latitude"] == 30.68586111
+    assert livingston["status"] == "disabled"
+
+
+def test_airports_says_what_it_lacks(service: Service, tmp_path: Path) -> None:
+    airports = (sys.executable, EXAMPLES / "airports.py", "--limit", "1", "--url")
+    assert "Set IDENTITY_KEY" in run(*airports, service.url, cwd=tmp_path).stderr
+    assert "This key is not known." in run(*airports, service.url, cwd=tmp_path, IDENTITY_KEY="wrong").stderr
+    assert "make run" in run(*airports, "http://127.0.0.1:1", cwd=tmp_path, IDENTITY_KEY="any").stderr
+
+
+def test_airports_need_nothing_of_ours_but_http() -> None:
+    assert not re.search(r"^(from|import) identity\b", (EXAMPLES / "airports.py").read_text(), re.MULTILINE)
+
+
+def test_quickstart_prints_what_the_stores_answer(tmp_path: Path) -> None:
+    done = run(sys.executable, EXAMPLES / "quickstart.py", cwd=tmp_path, TMPDIR="/tmp")
+    assert said(done).splitlines() == [
+        "tenant       Acme, active",
+        "app          Shop, web",
+        "user         Ana.García, whose access to shop is active",
+        "found        as ANA.GARCÍA; is it the same user? True",
+        "rolled back  username_taken; is there a ben? False",
+        "key          isk_live_…, for orders:*",
+        "verified     for orders:read: valid",
+        "verified     for stock:read: insufficient_scope",
+        "revoked      revoked",
+    ]
+
+
+def test_curl_alone_takes_a_key_through_its_life_twice(service: Service, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run(
+            "bash",
+            EXAMPLES / "curl.sh",
+            cwd=tmp_path,
+            IDENTITY_URL=service.url,
+            IDENTITY_KEY=service.platform_key,
+        )
+        lines = [line.split() for line in said(done).splitlines()]
+        assert [line[0] for line in lines[:5]] == ["tenant", "app", "branch", "user", "access"]
+        key, verified, rotated, old, new, revoked, dead, _ = lines[5:]
+        assert rotated[2] == key[1]
+        assert [verified[1:], old[1:]] == [[key[1], "valid"], [key[1], "revoked"]]
+        assert [new[1:], dead[1:]] == [[rotated[1], "valid"], [rotated[1], "revoked"]]
+        assert revoked[1:] == [rotated[1], "till", "stolen"]
+        assert all(key["revoked_at"] for key in found(service, "globex/keys"))
+
+
+def test_curl_stops_at_the_first_refusal(service: Service, tmp_path: Path) -> None:
+    done = run("bash", EXAMPLES / "curl.sh", cwd=tmp_path, IDENTITY_URL=service.url, IDENTITY_KEY="wrong")
+    assert done.returncode == 1
+    assert "401 invalid_token: This key is not known." in done.stderr
+    assert done.stdout == ""
