@@ -36,6 +36,7 @@ async def make(settings: Settings) -> None:
                     address=Address(city="Madrid", country="ES"),
                 ),
                 NewBranch(
+                    id="bcn",
                     code="BCN",
                     name="Barcelona",
                     type="store",

@@ -107,7 +107,6 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("put_branch", {"contact": {"email": "mad"}}, "/contact/email"),
     ("put_branch", {"settings": {"business_hours": {"mon": [["9", "17:00"]]}}}, "/settings/business_hours/mon/0/0"),
     ("put_branch", {"settings": {"business_hours": {"today": []}}}, "/settings/business_hours/today"),
-    ("create_branch", {"code": "¡!"}, "/id"),
     ("create_user", {"username": "a\u202eb"}, "/username"),
     ("create_user", {"email": "bob@"}, "/email"),
     ("create_user", {"email": "bob @example.com"}, "/email"),

@@ -36,7 +36,7 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture
 def server(data_dir: Path) -> Iterator[embedded.Server]:
     """A server that this test may kill."""
-    with embedded.server(data_dir, embedded.THROW_AWAY) as place:
+    with embedded.server(data_dir, embedded.DURABLE) as place:
         migrate.apply(place.url(embedded.SUPERUSER))
         migrate.make_login(place.url(embedded.SUPERUSER), LOGIN, with_password=False)
         yield place
@@ -93,7 +93,7 @@ async def test_a_server_that_dies_is_503_at_once_and_back_when_it_is(
     assert await all_unavailable(org, times=10)
     with within(2 * WITHIN_S):
         assert await parts(Api(org.client, None)) == (503, "unavailable", "unknown", "unavailable")
-    with embedded.server(data_dir, embedded.THROW_AWAY):
+    with embedded.server(data_dir, embedded.DURABLE):
         assert await comes_back(org)
 
 
