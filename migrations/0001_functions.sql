@@ -44,7 +44,9 @@ COMMENT ON FUNCTION identity.is_bounded IS
     'An object of at most so many bytes and 8 levels. Judged on the result, since patches could grow it without end.';
 
 CREATE SEQUENCE identity.tenant_refs AS bigint MINVALUE 0 START 1 NO CYCLE;
-COMMENT ON SEQUENCE identity.tenant_refs IS 'Counts the tenants ever made: see next_ref().';
+COMMENT ON SEQUENCE identity.tenant_refs IS
+    'One step a tenant, see next_ref(). It begins anywhere, or the first refs would tell how many tenants there are.';
+DO $$ BEGIN PERFORM setval('identity.tenant_refs', floor(random() * 62 ^ 6)::bigint); END $$;
 
 CREATE FUNCTION identity.next_ref() RETURNS text
 LANGUAGE sql VOLATILE

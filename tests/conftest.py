@@ -153,7 +153,7 @@ class Organisation:
 
 async def make_organisation(stores: Stores, client: httpx2.AsyncClient) -> Organisation:
     id = unique("org")
-    tenant, admin_key = await create_tenant(stores, NewTenant(id=id, name=f"Organisation {id}"), admin_key=True)
+    _, admin_key = await create_tenant(stores, NewTenant(id=id, name=f"Organisation {id}"), admin_key=True)
     assert admin_key is not None
     await stores.apps.create(id, NewApp(id="shop", name="Shop", type="web"))
     await stores.branches.create(id, "shop", NewBranch(id="mad", code="MAD", name="Madrid", type="store"))

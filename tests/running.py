@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Service:
 
     url: str
     data_dir: Path
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     banner: str
 
     @property
@@ -42,29 +43,31 @@ def free_port() -> int:
 def running(*options: str, data_dir: Path | None = None) -> Iterator[Service]:
     """With the demo organisation. A data directory that is given is kept."""
     directory = data_dir or Path(tempfile.mkdtemp(prefix="idt-", dir="/tmp"))
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "identity", "serve", "--demo", "--port", str(port), *options],
-        env=os.environ | {"IDENTITY_DATA_DIR": str(directory), "PYTHONUNBUFFERED": "1"},
-        cwd="/",
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    port, said = free_port(), directory.with_name(f"{directory.name}.out")
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "identity", "serve", "--demo", "--port", str(port), *options],
+            env=os.environ | {"IDENTITY_DATA_DIR": str(directory), "PYTHONUNBUFFERED": "1"},
+            cwd="/",
+            stdout=out,
+            stderr=out,
+        )
     try:
-        yield Service(f"http://127.0.0.1:{port}", directory, process, _banner(process))
+        yield Service(f"http://127.0.0.1:{port}", directory, process, _banner(process, said))
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=START_S)
+        process.wait(START_S)
+        said.unlink()
         if data_dir is None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _banner(process: subprocess.Popen[str]) -> str:
-    """What it prints until it is ready."""
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("Stop it with"):
-            return "".join(lines)
-    raise AssertionError(f"it ended instead: {''.join(lines)}")
+def _banner(process: subprocess.Popen[bytes], said: Path) -> str:
+    """What it prints until it is ready. (To a file: a pipe that nobody reads would fill with its log, and stop it.)"""
+    until_s = time.monotonic() + START_S
+    while time.monotonic() < until_s and process.poll() is None:
+        text = said.read_text()
+        if "Stop it with" in text:
+            return text[text.index("Identity listens") :].split("Ctrl-C.\n")[0] + "Ctrl-C.\n"
+        time.sleep(0.05)
+    raise AssertionError(f"it did not start: {said.read_text()}")

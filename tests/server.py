@@ -37,7 +37,7 @@ class Database:
     service_url: str
 
 
-def execute(url: str, statement: sql.Composable | str, *args: Any) -> list[Any]:
+def execute(url: str, statement: sql.SQL | sql.Composed | str, *args: Any) -> list[Any]:
     """One statement as the given login, committed at once."""
     with psycopg.connect(url, autocommit=True) as connection:
         text = sql.SQL(statement) if isinstance(statement, str) else statement

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ def rows(title: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def service() -> Service:
+def service() -> Iterator[Service]:
     with running() as found:
         yield found
 
@@ -81,7 +83,7 @@ def test_its_settings_are_the_settings() -> None:
 
 def test_its_dependencies_are_the_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[\[><=; ]", each)[0] for each in wanted}
     named = {
         name for cells in rows("What we stand on") for name in re.findall(r"[a-z][a-z0-9-]+", cells[0].split(" (")[0])

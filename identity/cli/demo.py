@@ -30,6 +30,7 @@ async def make(settings: Settings) -> None:
             "shop",
             [
                 NewBranch(
+                    id="mad",
                     code="MAD",
                     name="Madrid",
                     type="headquarters",

@@ -22,7 +22,9 @@ async def full(target: Organisation) -> Organisation:
     org = await make_organisation(target.stores, target.client)
     for n in "123":
         await org.stores.apps.create(org.id, NewApp(id=f"app{n}", name=f"App {n}", type="api"))
-        await org.stores.branches.create(org.id, "shop", NewBranch(code=f"B{n}", name=f"B {n}", type="office"))
+        await org.stores.branches.create(
+            org.id, "shop", NewBranch(id=f"b{n}", code=f"B{n}", name=f"B {n}", type="office")
+        )
         await org.stores.users.create(org.id, NewUser(id=f"user{n}", username=f"User{n}", email=f"U{n}@example.com"))
         await org.stores.user_apps.grant(org.id, "shop", f"user{n}")
         await org.stores.user_apps.grant(org.id, f"app{n}", "ana")

@@ -17,7 +17,7 @@ import pytest
 from identity.embedded.place import VAR_LIB
 from tests.conftest import unique
 from tests.operation.command import identity, is_one_sentence, started
-from tests.operation.http import get
+from tests.operation.http import get, status
 from tests.operation.processes import none_left, postmaster
 from tests.running import Service, free_port, running
 
@@ -42,22 +42,19 @@ def make_tenant(service: Service) -> str:
     return id
 
 
-@pytest.mark.parametrize(
-    ("number", "workers", "code"),
-    [(signal.SIGINT, 1, 0), (signal.SIGTERM, 2, 0), (signal.SIGKILL, 2, -signal.SIGKILL)],
-)
-def test_however_it_ends_nothing_is_left_running_and_all_data_stays(
-    data_dir: Path, number: signal.Signals, workers: int, code: int
-) -> None:
-    with running("--workers", str(workers), data_dir=data_dir) as service:
-        tenant, key = make_tenant(service), service.platform_key
-        service.process.send_signal(number)
-        assert service.process.wait(20) == code
-        assert none_left(data_dir, port_of(service))
-    with running(data_dir=data_dir) as again:
-        assert again.platform_key == key
-        assert get(port_of(again), f"/v1/tenants/{tenant}", key).status_code == 200
-    assert none_left(data_dir, port_of(again))
+def test_however_it_ends_nothing_is_left_running_and_all_data_stays(data_dir: Path) -> None:
+    made, keys = list[str](), set[str]()
+    for number, workers, code in [(signal.SIGINT, 1, 0), (signal.SIGTERM, 2, 0), (signal.SIGKILL, 2, -9), (None, 1, 0)]:
+        with running("--workers", str(workers), data_dir=data_dir) as service:
+            keys.add(service.platform_key)
+            for id in made:
+                assert get(port_of(service), f"/v1/tenants/{id}", service.platform_key).status_code == 200
+            made.append(make_tenant(service))
+            if number:
+                service.process.send_signal(number)
+                assert service.process.wait(20) == code
+                assert none_left(data_dir, port_of(service))
+    assert len(keys) == 1
 
 
 def test_when_postgres_is_killed_the_service_ends_and_says_so(
@@ -81,6 +78,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(at: str) -> None:
             while not (directory / at).exists():
                 assert time.monotonic() < until_s
                 time.sleep(0.005)
+            assert status(port) != 200, "the key is there before it is ready"
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         assert none_left(directory, port)

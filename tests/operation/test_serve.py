@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.operation.command import identity, is_one_sentence, started
-from tests.operation.http import get, wait_until_ready
+from tests.operation.command import identity, is_one_sentence
+from tests.operation.http import get
 from tests.running import Service, free_port, running
 
 
@@ -42,16 +41,6 @@ def test_it_prints_lines_of_curl_that_work_as_they_stand(service: Service) -> No
 @pytest.mark.parametrize("name", ["admin_key", "demo_key", "secret_key"])
 def test_what_is_secret_only_its_owner_may_read(service: Service, name: str) -> None:
     assert (service.data_dir / name).stat().st_mode & 0o777 == 0o600
-
-
-def test_the_key_is_there_before_it_is_ready() -> None:
-    with tempfile.TemporaryDirectory(prefix="idt-", dir="/tmp") as directory:
-        port = free_port()
-        with started("serve", "--port", str(port), data_dir=directory) as process:
-            wait_until_ready(port)
-            assert (Path(directory) / "admin_key").exists()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
 
 
 def test_a_second_start_on_the_same_data_is_refused(service: Service) -> None:

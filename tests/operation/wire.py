@@ -35,7 +35,10 @@ class Client:
         return status, content["code"]
 
     async def is_closed(self) -> bool:
-        return await self.reader.read(1) == b""
+        try:
+            return await self.reader.read(1) == b""
+        except ConnectionResetError:  # of what was not read
+            return True
 
 
 def request(*headers: str, line: str = "GET /healthz HTTP/1.1", host: str | None = "Host: x") -> str:

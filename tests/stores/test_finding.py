@@ -109,8 +109,8 @@ async def test_apps_are_found_by_name_type_and_status(
 async def test_branches_are_found_by_code_type_name_and_status(
     anywhere: Stores, org: Organisation, where: dict[str, Any], expected: list[str]
 ) -> None:
-    await anywhere.branches.create(org.id, "shop", NewBranch(code="JFK", name="Kennedy", type="office"))
-    await anywhere.branches.create(org.id, "shop", NewBranch(code="LHR", name="Heathrow", type="store"))
+    await anywhere.branches.create(org.id, "shop", NewBranch(id="jfk", code="JFK", name="Kennedy", type="office"))
+    await anywhere.branches.create(org.id, "shop", NewBranch(id="lhr", code="LHR", name="Heathrow", type="store"))
     await anywhere.branches.disable(org.id, "shop", "lhr")
     found = await anywhere.branches.list(org.id, "shop", BranchFilter(**where))
     assert [branch.id for branch in found.items] == expected
