@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SECRET_KEY_BYTES = 32
+
+
+def _conninfo(text: SecretStr) -> SecretStr:
+    try:
+        conninfo_to_dict(text.get_secret_value())
+    except ProgrammingError:
+        raise ValueError("must be a PostgreSQL URL or connection string") from None
+    return text
+
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", text):
+        raise ValueError("must be an http or https URL")
+    return text.rstrip("/")
+
+
+def _networks(given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            raise ValueError("must be a JSON list of addresses or networks") from None
+    return given
 
 
 def _key(text: SecretStr) -> SecretStr:
@@ -29,6 +56,9 @@ def decode_secret_key(text: str) -> bytes:
     return key
 
 
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_conninfo)]
+
+
 class Settings(BaseSettings):
     """What an operator may set. URLs hold passwords, and so are secrets here too."""
 
@@ -36,14 +66,14 @@ class Settings(BaseSettings):
         env_prefix="IDENTITY_", env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    database_url: SecretStr | None = None
+    database_url: DatabaseUrl | None = None
     """The service's login. Without it PostgreSQL is embedded in the data directory."""
-    lanes_database_url: SecretStr | None = None
+    lanes_database_url: DatabaseUrl | None = None
     """The same login past a pooler; default: database_url."""
-    migrate_database_url: SecretStr | None = None
+    migrate_database_url: DatabaseUrl | None = None
     """The login that may migrate; used by init and migrate alone."""
     data_dir: Path = Path(".identity")
-    base_url: str | None = None
+    base_url: Annotated[str, AfterValidator(_http_url)] | None = None
     """As the world sees us; default: http://{host}:{port}."""
     secret_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
     """32 bytes in base64, equal on all hosts. Embedded: made in the data directory."""
@@ -66,8 +96,14 @@ class Settings(BaseSettings):
     """How long a tombstone is kept from purging."""
     receive_timeout_s: float = Field(default=10.0, gt=0, le=3600)
     """How long a client may take to send one request."""
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
     """Addresses or networks whose X-Forwarded-For counts."""
+
+    @model_validator(mode="after")
+    def _pool_can_be(self) -> Self:
+        if self.pool_min > self.pool_max:
+            raise ValueError("IDENTITY_POOL_MIN must not be more than IDENTITY_POOL_MAX")
+        return self
 
     @property
     def main_url(self) -> str:

@@ -72,3 +72,10 @@ CREATE TRIGGER count_deleted AFTER DELETE ON identity.users REFERENCING OLD TABL
 GRANT SELECT ON identity.tenant_counters TO identity_app;
 
 COMMENT ON TABLE identity.tenant_counters IS 'How many users and apps (other than "identity") of a tenant are not deleted: what quotas are judged by.';
+
+-- Tenants that are there already are counted once; the triggers above keep the table from being written meanwhile.
+INSERT INTO identity.tenant_counters (tenant_id, noun, living)
+SELECT id, 'users', (SELECT count(*) FROM identity.users WHERE tenant_id = tenants.id AND deleted_at IS NULL) FROM identity.tenants
+ UNION ALL
+SELECT id, 'apps', (SELECT count(*) FROM identity.apps WHERE tenant_id = tenants.id AND deleted_at IS NULL AND apps.id <> 'identity')
+  FROM identity.tenants;

@@ -50,7 +50,6 @@ def running(*options: str, data_dir: Path | None = None) -> Iterator[Service]:
             env=os.environ | {"IDENTITY_DATA_DIR": str(directory), "PYTHONUNBUFFERED": "1"},
             cwd="/",
             stdout=out,
-            stderr=out,
         )
     try:
         yield Service(f"http://127.0.0.1:{port}", directory, process, _banner(process, said))

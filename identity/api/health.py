@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -35,8 +37,7 @@ async def healthz(service: Service, request: Request) -> Health:
 @table.get("/readyz", scope=PUBLIC, answers=Readiness)
 async def readyz(service: Service, request: Request) -> Answer:
     """200 where database, migrations and look-ups are as they should be, else 503."""
-    database, migrations = await _database(service)
-    lanes = await _lanes(service)
+    (database, migrations), lanes = await asyncio.gather(_database(service), _lanes(service))
     ready = (database, migrations, lanes) == ("ok", "ok", "ok")
     content = Readiness(status="ok" if ready else "unavailable", database=database, migrations=migrations, lanes=lanes)
     return Answer(200 if ready else 503, content)
@@ -44,8 +45,8 @@ async def readyz(service: Service, request: Request) -> Answer:
 
 async def _database(service: Service) -> tuple[str, str]:
     try:
-        behind = await missing(service.stores.session)
-    except IdentityError:
+        behind = await asyncio.wait_for(missing(service.stores.session), service.settings.verify_timeout_s)
+    except (IdentityError, TimeoutError):
         return "unavailable", "unknown"
     return "ok", "behind" if behind else "ok"
 

@@ -20,13 +20,23 @@ class LimitedProtocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
+    _in_head = False
+    _received_bytes = 0
+    """Of a header section that has not ended yet: one endless header is no header until it ends."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_request()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._received_bytes += len(data)
+        if self._in_head and self._received_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+            self._send(431, "headers_too_large", f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
+
     def on_message_begin(self) -> None:
-        self._header_bytes = 0
+        self._in_head = True
+        self._header_bytes = self._received_bytes = 0
         self._await_request()
         super().on_message_begin()
 
@@ -39,6 +49,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.headers) >= MAX_HEADERS:
             self._refuse(431, "headers_too_large", f"A request may have at most {MAX_HEADERS} headers.")
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._cancel_deadline()

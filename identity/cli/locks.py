@@ -12,8 +12,12 @@ _RULES = (
     (r"CREATE\s+(?:CONSTRAINT\s+)?TRIGGER\b.*?\bON\s+" + _NAME, "SHARE ROW EXCLUSIVE"),
     (r"(?:CREATE|ALTER|DROP)\s+POLICY\b.*?\bON\s+" + _NAME, "ACCESS EXCLUSIVE"),
     (r"DROP\s+TRIGGER\b.*?\bON\s+" + _NAME, "ACCESS EXCLUSIVE"),
-    (r"ALTER\s+TABLE\s+" + _NAME + r"\s+VALIDATE\b", "SHARE UPDATE EXCLUSIVE"),
+    (
+        r"ALTER\s+TABLE\s+" + _NAME + r"\s+(?:VALIDATE\b|SET\s*\(|ALTER\s+(?:COLUMN\s+)?\w+\s+SET\s+STATISTICS)",
+        "SHARE UPDATE EXCLUSIVE",
+    ),
     (r"ALTER\s+TABLE\s+" + _NAME + r"\s+ADD\s+(?:CONSTRAINT\s+\w+\s+)?FOREIGN\b", "SHARE ROW EXCLUSIVE"),
+    (r"ALTER\s+TABLE\s+" + _NAME + r"\s+(?:EN|DIS)ABLE\s+TRIGGER\b", "SHARE ROW EXCLUSIVE"),
     (r"ALTER\s+TABLE\s+" + _NAME, "ACCESS EXCLUSIVE"),
     (r"DROP\s+(?:TABLE|INDEX|VIEW)\s+" + _NAME, "ACCESS EXCLUSIVE"),
     (r"TRUNCATE\s+(?:TABLE\s+)?" + _NAME, "ACCESS EXCLUSIVE"),
@@ -22,6 +26,10 @@ _RULES = (
     (r"INSERT\s+INTO\s+" + _NAME, "ROW EXCLUSIVE"),
     (r"UPDATE\s+" + _NAME, "ROW EXCLUSIVE"),
     (r"DELETE\s+FROM\s+" + _NAME, "ROW EXCLUSIVE"),
+)
+
+_LOCKS_NOTHING = (
+    r"(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(FUNCTION|SEQUENCE|VIEW|TYPE|SCHEMA)\b|GRANT\b|REVOKE\b|COMMENT\b"
 )
 
 
@@ -34,5 +42,7 @@ def lock_of(statement: str, made: set[str]) -> str:
         return f"SHARE ROW EXCLUSIVE on {', '.join(others)}" if others else "none (a new table)"
     for pattern, lock in _RULES:
         if found := re.match(pattern, text, re.IGNORECASE | re.DOTALL):
-            return "none (a new table)" if found[1] in made else f"{lock} on {found[1]}"
-    return "none on any table"
+            names = [found[1], *re.findall(r"REFERENCES\s+([\w.]+)", text)]
+            others = [name for name in dict.fromkeys(names) if name not in made]
+            return f"{lock} on {', '.join(others)}" if others else "none (a new table)"
+    return "none on any table" if re.match(_LOCKS_NOTHING, text, re.IGNORECASE) else "cannot be told: read it"

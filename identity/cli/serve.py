@@ -98,9 +98,18 @@ def _serve_embedded(settings: Settings, host: str, port: int, workers: int, demo
             _wait_until_ready(host, port, child)
             typer.echo(_banner(settings, place, host, port))
             code = _wait(child, place)
+        except _ChildEnded as ended:
+            code = ended.code
         finally:
             _end(child)
     raise typer.Exit(0 if ending.asked else code)
+
+
+class _ChildEnded(Exception):
+    """The service ended before it was ready; it has said why."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
 
 
 class _Ending:
@@ -173,7 +182,7 @@ def _wait_until_ready(host: str, port: int, child: subprocess.Popen[bytes]) -> N
     until_s = time.monotonic() + READY_S
     while time.monotonic() < until_s:
         if child.poll() is not None:
-            raise typer.Exit(child.returncode)
+            raise _ChildEnded(child.returncode)
         try:
             urllib.request.urlopen(f"{_base_url(host, port)}/readyz", timeout=1).close()  # noqa: S310  (our own address)
         except (urllib.error.URLError, OSError):

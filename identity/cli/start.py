@@ -6,12 +6,14 @@ import asyncio
 import base64
 import getpass
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError
 
 from identity import embedded, migrate
 from identity.db import Scope
@@ -31,10 +33,13 @@ def read_settings() -> Settings:
     name_ourselves()
     try:
         return Settings()
+    except SettingsError as error:
+        name = re.findall(r'"(\w+)"', str(error))[0].upper()
+        raise StartError(f"The setting IDENTITY_{name} is not as it should be: it must be JSON.") from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
-        name = "IDENTITY_" + "_".join(str(step) for step in found["loc"]).upper()
-        raise StartError(f"The setting {name} is not as it should be: {found['msg']}.") from None
+        name = f"IDENTITY_{str(found['loc'][0]).upper()} " if found["loc"] else ""
+        raise StartError(f"The setting {name}is not as it should be: {found['msg']}.") from None
 
 
 def name_ourselves() -> str:

@@ -23,9 +23,8 @@ SELECT session_user::text AS login,
        (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
          WHERE o.rolname <> session_user AND pg_has_role(session_user, o.oid, 'USAGE')) AS inherits,
        (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
-         WHERE o.rolname <> session_user
-           AND (o.rolname IN ('identity_owner', 'identity_reader') OR o.rolsuper OR o.rolbypassrls)
-           AND pg_has_role(session_user, o.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
+         WHERE (o.rolname IN ('identity_owner', 'identity_reader') OR o.rolsuper OR o.rolbypassrls)
+           AND o.rolname <> session_user AND pg_has_role(session_user, o.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
                                                      THEN 'SET' ELSE 'MEMBER' END)) AS may_become
   FROM pg_roles AS r LEFT JOIN pg_namespace AS n ON n.nspname = 'identity'
  WHERE r.rolname IN (session_user, current_user)
@@ -103,7 +102,11 @@ async def check_login(pool: Pool, *, single_login: bool = False) -> str | None:
         ) from None
     login, superuser, bypasses, owns, inherits, may_become = found
     mend = "run `identity init`, which makes a login that can do no more than the service needs"
-    for is_so, what in ((superuser, "is a superuser"), (bypasses, "has BYPASSRLS"), (owns, "owns the schema")):
+    for is_so, what in (
+        (superuser, "is a superuser"),
+        (bypasses, "has BYPASSRLS"),
+        (owns, "owns the schema"),
+    ):
         if is_so:
             raise StartError(f"The login {login} {what}, so row-level security would not hold it: {mend}.")
     if inherits:
@@ -114,7 +117,7 @@ async def check_login(pool: Pool, *, single_login: bool = False) -> str | None:
     if may_become:
         others = " and ".join(may_become)
         sentence = f"The login {login} may SET ROLE to {others}, so one injected statement would step over the wall"
-        if not single_login:
+        if not single_login or set(may_become) - {"identity_owner", "identity_reader"}:
             raise StartError(f"{sentence}: {mend} (IDENTITY_SINGLE_LOGIN=1 accepts it).")
         return f"{sentence}."
     return None

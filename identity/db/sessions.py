@@ -173,9 +173,9 @@ def _has_died(connection: Connection) -> bool:
         return True
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
-    if poll.poll(0):
-        try:
-            connection.pgconn.consume_input()
-        except psycopg.OperationalError:
-            return True
+    try:
+        while poll.poll(0) and connection.pgconn.status == psycopg.pq.ConnStatus.OK:
+            connection.pgconn.consume_input()  # first the server's last words, then the end
+    except psycopg.OperationalError:
+        return True
     return connection.pgconn.status != psycopg.pq.ConnStatus.OK

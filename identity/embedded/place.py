@@ -78,6 +78,7 @@ def can_reach(owner: pwd.struct_passwd, path: Path) -> bool:
 @contextmanager
 def hold(data_dir: Path) -> Iterator[None]:
     """The data directory is one process's at a time. The lock goes with the process, however it ends."""
+    place(data_dir)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)

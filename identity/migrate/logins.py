@@ -29,6 +29,11 @@ def make_roles(url: str) -> None:
         for tries_left in reversed(range(20)):
             try:
                 connection.execute(script.encode())
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise StartError(
+                    f"This login may not make the roles ({error.diag.message_primary}): "
+                    "use one that is superuser, or that has CREATEROLE and owns the database."
+                ) from None
             except psycopg.errors.InternalError_:
                 if not tries_left:
                     raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,13 @@ from identity.migrate.logins import connect, make_roles
 LOCK = 7308332045171
 """Of the advisory lock that one applier at a time holds: any number that nobody else uses."""
 LOCK_WAIT_S = 60.0
-OWNER = {"role": "identity_owner", "search_path": "identity", "lock_timeout": "3s"}
+OWNER = {
+    "role": "identity_owner",
+    "search_path": "identity",
+    "lock_timeout": "3s",
+    "client_connection_check_interval": "1s",
+}
+"""The last lets the server notice that an applier was killed while a long step runs."""
 
 MAKE_TABLE = """
 CREATE TABLE IF NOT EXISTS identity.applied_migrations (
@@ -35,6 +41,10 @@ GRANT SELECT ON identity.applied_migrations TO identity_app;
 """
 MARK = "INSERT INTO identity.applied_migrations (id, sha256) VALUES (%(id)s, %(sha256)s)"
 UNMARK = "DELETE FROM identity.applied_migrations WHERE id = %(id)s"
+UNFINISHED = """
+SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class AS c ON c.oid = indexrelid
+ WHERE NOT indisvalid AND c.relnamespace = 'identity'::regnamespace
+"""
 APPLIED = "SELECT id, sha256 FROM identity.applied_migrations ORDER BY id"
 
 Report = Callable[[str], None]
@@ -86,7 +96,7 @@ def apply(url: str, report: Report = lambda line: None, source: Path | None = No
     """What was pending, and is applied now. Several at once apply once; one that was killed is carried on."""
     make_roles(url)
     done = []
-    with _locked(url, report), _backend(url) as backend:
+    with _locked_backend(url) as backend:
         applied = {row[0]: row[1] for row in backend.execute(APPLIED).fetchall()}
         migrations = read(source)
         _refuse_changed(applied, migrations)
@@ -101,42 +111,54 @@ def apply(url: str, report: Report = lambda line: None, source: Path | None = No
 def rollback(url: str, count: int = 1, report: Report = lambda line: None, source: Path | None = None) -> list[str]:
     """Takes the last migrations back, newest first."""
     done = []
-    with _locked(url, report), _backend(url) as backend:
+    with _locked_backend(url) as backend:
         applied = {row[0]: row[1] for row in backend.execute(APPLIED).fetchall()}
         migrations = {migration.id: migration for migration in read(source)}
         _refuse_changed(applied, read(source))
         for id in sorted(applied, reverse=True)[:count]:
-            with _transaction_if(backend, migrations[id]):
-                migrations[id].process_steps(backend, "rollback")
-                backend.unmark_one(migrations[id])
-                backend.connection.execute(UNMARK, {"id": id})
+            _roll_back_one(backend, migrations[id])
             report(f"rolled back {id}")
             done.append(id)
     return done
 
 
 def _apply_one(backend: PostgresqlPsycopgBackend, migration: Migration) -> None:
-    with _transaction_if(backend, migration):
-        migration.process_steps(backend, "apply")
+    with _step(backend, migration, "apply"), backend.transaction():
         backend.mark_one(migration)
         backend.connection.execute(MARK, {"id": migration.id, "sha256": sha256_of(migration)})
 
 
+def _roll_back_one(backend: PostgresqlPsycopgBackend, migration: Migration) -> None:
+    with _step(backend, migration, "rollback"), backend.transaction():
+        backend.unmark_one(migration)
+        backend.connection.execute(UNMARK, {"id": migration.id})
+
+
 @contextmanager
-def _transaction_if(backend: PostgresqlPsycopgBackend, migration: Migration) -> Iterator[None]:
-    """Doing and marking together; only what cannot run in a transaction (CONCURRENTLY) is marked after."""
+def _step(backend: PostgresqlPsycopgBackend, migration: Migration, direction: str) -> Iterator[None]:
+    """Does the step, then what is inside: in one transaction, but for a step that cannot run in one (CONCURRENTLY).
+    That one is marked after, and so must bear to be done again."""
     migration.load()
     try:
-        if migration.use_transactions:
-            with backend.transaction():
-                yield
-        else:
+        if not migration.use_transactions:
+            _drop_unfinished_indexes(backend)
+        with backend.transaction() if migration.use_transactions else nullcontext():
+            migration.process_steps(backend, direction)
             yield
     except psycopg.errors.LockNotAvailable:
         raise StartError(
             f"{migration.id} did not get its lock within {OWNER['lock_timeout']}, since others use the table: "
             "nothing of it was done, run it again."
         ) from None
+    except psycopg.Error as error:
+        said = str(error).strip().splitlines()[0]
+        raise StartError(f"{migration.id} failed, and nothing of it was kept: {said}.") from None
+
+
+def _drop_unfinished_indexes(backend: PostgresqlPsycopgBackend) -> None:
+    """CREATE INDEX CONCURRENTLY that was killed leaves an index that serves nothing, and its name taken."""
+    for (name,) in backend.connection.execute(UNFINISHED).fetchall():
+        backend.connection.execute(f"DROP INDEX CONCURRENTLY {name}")
 
 
 def _refuse_changed(applied: dict[str, str], migrations: MigrationList) -> None:
@@ -160,34 +182,31 @@ def _applied(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _locked(url: str, report: Report) -> Iterator[None]:
-    """One at a time. Polled: a session that waits for a lock holds a snapshot, and CREATE INDEX CONCURRENTLY waits for
-    all snapshots, so two appliers would wait for each other for ever. A killed applier's lock goes with its session."""
-    with connect(url) as connection:
-        until_s = time.monotonic() + LOCK_WAIT_S
-        while not connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()[0]:  # type: ignore[index]
-            if time.monotonic() > until_s:
-                raise StartError(
-                    f"Another migration has been running for {LOCK_WAIT_S:.0f} s: wait for it, then run this again."
-                )
-            time.sleep(0.1)
-        yield
-
-
-@contextmanager
-def _backend(url: str) -> Iterator[PostgresqlPsycopgBackend]:
-    """yoyo's own, inside our lock: its lock row would survive a kill -9, and everyone then wait for ever."""
+def _locked_backend(url: str) -> Iterator[PostgresqlPsycopgBackend]:
+    """yoyo's own session, holding our lock: its lock row would survive a kill -9, and everyone then wait for ever; a
+    session's advisory lock goes with it, and not before it has ended."""
     parts = conninfo_to_dict(url)
-    parts["options"] = " ".join(
-        [str(parts.get("options") or ""), *(f"-c {name}={value}" for name, value in OWNER.items())]
-    ).strip()
-    database = parts.pop("dbname", None)
-    with PostgresqlPsycopgBackend(
-        DatabaseURI("postgresql+psycopg", None, None, None, None, database, parts), default_migration_table
-    ) as backend:
+    options = " ".join([str(parts.pop("options", "")), *(f"-c {name}={value}" for name, value in OWNER.items())])
+    uri = DatabaseURI(
+        "postgresql+psycopg", None, None, None, None, parts.pop("dbname", None), parts | {"options": options}
+    )
+    with PostgresqlPsycopgBackend(uri, default_migration_table) as backend:
+        _wait_for_lock(backend)
         if not backend.list_tables():
             backend.create_lock_table()
         backend.break_lock()
         backend.ensure_internal_schema_updated()
         backend.connection.execute(MAKE_TABLE)
         yield backend
+
+
+def _wait_for_lock(backend: PostgresqlPsycopgBackend) -> None:
+    """One at a time. Polled: a session that waits for a lock holds a snapshot, and CREATE INDEX CONCURRENTLY waits for
+    all snapshots, so two appliers would wait for each other for ever."""
+    until_s = time.monotonic() + LOCK_WAIT_S
+    while not backend.connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()[0]:
+        if time.monotonic() > until_s:
+            raise StartError(
+                f"Another migration has been running for {LOCK_WAIT_S:.0f} s: wait for it, then run this again."
+            )
+        time.sleep(0.1)

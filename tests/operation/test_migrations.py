@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -42,6 +43,11 @@ def source(tmp_path: Path) -> Path:
     """A directory of migrations with one in it."""
     write(tmp_path, "0001_letters", "CREATE TABLE identity.letters (letter text)", "DROP TABLE identity.letters")
     return tmp_path
+
+
+def held(url: str) -> psycopg.Connection[Any]:
+    """For locks that others meet; not for ever, should they wait for ever."""
+    return psycopg.connect(url, options="-c idle_in_transaction_session_timeout=8s")
 
 
 def write(source: Path, id: str, apply: str, rollback: str = "SELECT 1") -> Path:
@@ -90,7 +96,7 @@ def test_one_that_was_killed_between_a_concurrent_step_and_its_mark_is_carried_o
 ) -> None:
     migrate.apply(empty.admin_url, source=source)
     write(source, "0002_index", CONCURRENTLY)
-    with psycopg.connect(empty.admin_url) as other:
+    with held(empty.admin_url) as other:
         other.execute("LOCK TABLE identity._yoyo_migration IN SHARE MODE")
         killed(empty.admin_url, source, lambda: wait_until(empty.admin_url, WAITING))
     assert execute(empty.admin_url, VALID) == [(True,)]
@@ -104,7 +110,7 @@ def test_a_concurrent_index_that_stopped_half_way_is_made_anew(
     migrate.apply(empty.admin_url, source=source)
     write(source, "0002_index", CONCURRENTLY)
     monkeypatch.setitem(steps.OWNER, "lock_timeout", "300ms")
-    with psycopg.connect(empty.admin_url) as other:
+    with held(empty.admin_url) as other:
         other.execute("LOCK TABLE identity.letters IN ROW EXCLUSIVE MODE")
         with pytest.raises(StartError, match="0002_index did not get its lock"):
             migrate.apply(empty.admin_url, source=source)
@@ -143,7 +149,7 @@ def test_a_table_in_use_makes_it_fail_within_seconds_and_change_nothing(empty: D
     migrate.apply(empty.admin_url, source=source)
     before = catalog(empty.admin_url)
     write(source, "0002_sound", "CREATE TABLE identity.words ();\nALTER TABLE identity.letters ADD sound text")
-    with psycopg.connect(empty.admin_url) as other:
+    with held(empty.admin_url) as other:
         other.execute("SELECT FROM identity.letters")
         started_s = time.monotonic()
         with pytest.raises(StartError, match=r"0002_sound did not get its lock within 3s.*run it again"):
