@@ -24,7 +24,8 @@ SELECT session_user::text AS login,
          WHERE o.rolname <> session_user AND pg_has_role(session_user, o.oid, 'USAGE')) AS inherits,
        (SELECT array_agg(o.rolname::text ORDER BY o.rolname) FROM pg_roles AS o
          WHERE (o.rolname IN ('identity_owner', 'identity_reader') OR o.rolsuper OR o.rolbypassrls)
-           AND o.rolname <> session_user AND pg_has_role(session_user, o.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
+           AND o.rolname <> session_user
+           AND pg_has_role(session_user, o.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
                                                      THEN 'SET' ELSE 'MEMBER' END)) AS may_become
   FROM pg_roles AS r LEFT JOIN pg_namespace AS n ON n.nspname = 'identity'
  WHERE r.rolname IN (session_user, current_user)

@@ -9,6 +9,7 @@ import pytest
 from identity import migrate
 from identity.cli.start import new_secret_key
 from tests.operation.command import identity, is_one_sentence
+from tests.running import free_port
 from tests.server import Database, execute, new_database
 
 LAST = migrate.ids()[-1]
@@ -58,7 +59,7 @@ def test_plan_shows_each_statement_with_its_lock_and_does_nothing() -> None:
 
 def test_serve_refuses_a_database_that_is_behind(own: Database) -> None:
     execute(own.admin_url, FORGET, LAST)
-    refused = identity("serve", "--port", "1", database_url=own.service_url, secret_key=new_secret_key())
+    refused = identity("serve", "--port", str(free_port()), database_url=own.service_url, secret_key=new_secret_key())
     assert refused.returncode == 3
     assert is_one_sentence(refused.stderr)
     assert LAST in refused.stderr

@@ -10,6 +10,7 @@ import pytest
 from identity.cli.start import new_secret_key, read_settings
 from identity.errors import StartError
 from tests.operation.command import identity, is_one_sentence
+from tests.running import free_port
 
 SHORT = base64.b64encode(b"hunter2").decode()
 
@@ -81,7 +82,7 @@ def test_a_line_of_env_counts_and_a_variable_counts_more(monkeypatch: pytest.Mon
 def test_serve_says_it_in_one_sentence(monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], named: str) -> None:
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
-    refused = identity("serve", "--port", "1")
+    refused = identity("serve", "--port", str(free_port()))
     assert refused.returncode == 1
     assert is_one_sentence(refused.stderr), refused.stderr
     assert named in refused.stderr

@@ -67,7 +67,7 @@ RULES: dict[str, tuple[str, str]] = {
         SELECT indexrelid::regclass::text FROM pg_index JOIN tables ON tables.oid = indrelid
          WHERE indisunique AND relname <> 'tenants' AND pg_get_indexdef(indexrelid, 1, false) <> 'tenant_id'
         """,
-        "CREATE UNIQUE INDEX planted ON identity.users (username_canonical, tenant_id)",
+        "CREATE UNIQUE INDEX planted ON identity.users (id, tenant_id)",
     ),
     "a foreign key carries the tenant on both sides, and cascades": (
         """
