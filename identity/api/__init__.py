@@ -86,8 +86,8 @@ def make_app(settings: Settings) -> ASGIApp:
 
 def asgi() -> ASGIApp:
     """What uvicorn imports in each worker."""
-    if multiprocessing.parent_process() is not None:
-        signal_on_parents_death(signal.SIGTERM)
+    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
+        signal_on_parents_death(signal.SIGTERM, parent.pid)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Annotated
 
@@ -156,7 +157,7 @@ def _start_child(settings: Settings, host: str, port: int, workers: int) -> subp
         command,
         env=env,
         start_new_session=True,
-        preexec_fn=lambda: embedded.signal_on_parents_death(signal.SIGTERM),
+        preexec_fn=partial(embedded.signal_on_parents_death, signal.SIGTERM, os.getpid()),
     )
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -75,7 +76,7 @@ def server(data_dir: Path, settings: Mapping[str, str] = DURABLE) -> Iterator[Se
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: become(found, signal.SIGINT),
+            preexec_fn=partial(become, found, signal.SIGINT, os.getpid()),
         )
         try:
             _wait_until_it_answers(found, process)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from identity.embedded.place import VAR_LIB, Place, can_reach
@@ -52,26 +53,28 @@ def run(found: Place, *command: str) -> None:
         text=True,
         check=False,
         cwd="/",
-        preexec_fn=lambda: become(found, signal.SIGTERM),
+        preexec_fn=partial(become, found, signal.SIGTERM, os.getpid()),
     )
     if done.returncode:
         raise StartError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
 
 
-def become(found: Place, death_signal: int) -> None:
+def become(found: Place, death_signal: int, parent_pid: int) -> None:
     """In the child, before it is postgres: another user where we are root, and a signal when we die."""
     if found.owner is not None:
         os.setgroups([])
         os.setgid(found.owner.pw_gid)
         os.setuid(found.owner.pw_uid)
     os.umask(0o077)
-    signal_on_parents_death(death_signal)
+    signal_on_parents_death(death_signal, parent_pid)
 
 
-def signal_on_parents_death(number: int) -> None:
+def signal_on_parents_death(number: int, parent_pid: int) -> None:
     """Linux: so that a kill -9 of the parent leaves nothing running. Elsewhere the next start ends what was left."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent_pid:
+            os.kill(os.getpid(), number)  # it died before it could be said
 
 
 def is_postgres_of(found: Place, pid: int) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -58,15 +59,22 @@ def family(pid: int) -> list[int]:
 
 @contextmanager
 def frozen(server: embedded.Server) -> Iterator[None]:
-    """Connections stay open, and nothing answers: as when a machine swaps, or a network drops packets."""
+    """Connections stay open, and nothing answers: as when a machine swaps, or a network drops packets. Not for ever,
+    so that what would wait for ever fails."""
     pids = family(server.process.pid)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+
+    def send(number: signal.Signals) -> None:
+        for pid in pids:
+            os.kill(pid, number)
+
+    send(signal.SIGSTOP)
+    thaw = threading.Timer(15, send, [signal.SIGCONT])
+    thaw.start()
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        thaw.cancel()
+        send(signal.SIGCONT)
 
 
 async def all_unavailable(org: Organisation, times: int = 1) -> bool:

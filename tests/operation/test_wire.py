@@ -43,8 +43,7 @@ def address(settings: Settings) -> Iterator[tuple[str, int]]:
 @pytest.fixture
 async def client(address: tuple[str, int]) -> AsyncIterator[Client]:
     reader, writer = await asyncio.open_connection(*address)
-    async with asyncio.timeout(10):
-        yield Client(reader, writer)
+    yield Client(reader, writer)
     writer.close()
 
 
@@ -170,6 +169,13 @@ async def test_a_body_over_the_limit_is_413_and_can_be_read(client: Client, fram
     assert await client.refused() == (413, "body_too_large")
     await client.send(request())
     assert (await client.answer())[0] == 200
+
+
+async def test_a_body_over_the_limit_can_be_answered_to_who_asks_to_close(client: Client) -> None:
+    await client.send(request(f"Content-Length: {4 * MIB}", "Connection: close", line=POST))
+    for _ in range(4):
+        await client.send(b"x" * MIB)
+    assert await client.refused() == (413, "body_too_large")
 
 
 async def test_requests_in_one_go_are_answered_in_their_order(client: Client) -> None:

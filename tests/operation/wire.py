@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+PATIENCE_S = 5
+
 
 @dataclass(frozen=True)
 class Client:
@@ -21,10 +23,11 @@ class Client:
 
     async def answer(self) -> tuple[int, Any]:
         """Status and content; of an error, that it is a problem."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:-2])}
+        async with asyncio.timeout(PATIENCE_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:-2])}
+            content = json.loads(await self.reader.readexactly(int(headers["content-length"])))
         status = int(head[0].split()[1])
-        content = json.loads(await self.reader.readexactly(int(headers["content-length"])))
         if status >= 400:
             assert headers["content-type"] == "application/problem+json"
             assert content["status"] == status
@@ -36,7 +39,8 @@ class Client:
 
     async def is_closed(self) -> bool:
         try:
-            return await self.reader.read(1) == b""
+            async with asyncio.timeout(PATIENCE_S):
+                return await self.reader.read(1) == b""
         except ConnectionResetError:  # of what was not read
             return True
 
