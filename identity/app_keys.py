@@ -270,18 +270,14 @@ class AppKeyStore(Store[AppKey]):
         """A successor with all that the old key had. The old one lives on for the grace, or is revoked at once.
         Conflict already_rotated, or key_not_live where it is revoked, disabled or expired."""
         secret = key_text.new_secret()
-        successor = await self._first(
-            ROTATE,
-            tenant_id,
-            app_id=app_id,
-            id=id,
-            grace_s=grace_s,
-            random_id=key_text.new_random_id(),
-            secret_hash=key_text.hash_secret(secret),
-        )
+        made = {"random_id": key_text.new_random_id(), "secret_hash": key_text.hash_secret(secret)}
+        try:
+            successor = await self._first(ROTATE, tenant_id, app_id=app_id, id=id, grace_s=grace_s, **made)
+        except NotFound:
+            raise key_not_live() from None  # its owner, branch or app is a tombstone
         if successor is None:
             await self.get(tenant_id, app_id, id)
-            raise Conflict("key_not_live", "Only a live key can be rotated: this one is revoked, disabled or expired.")
+            raise key_not_live()
         return _with_text(successor, secret)
 
     async def update(
@@ -326,6 +322,10 @@ class AppKeyStore(Store[AppKey]):
     ) -> Page[AppKey]:
         """Keys of the tenant, of an app, of a branch (with its app) or of a user."""
         return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())
+
+
+def key_not_live() -> Conflict:
+    return Conflict("key_not_live", "Only a live key can be rotated: this one is revoked, disabled, expired or dead.")
 
 
 def _with_text(key: AppKey, secret: str) -> IssuedKey:

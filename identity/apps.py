@@ -28,7 +28,7 @@ class AppSettings(Document):
     """What its keys may carry; empty: anything."""
     access_token_s: int = Field(default=300, ge=30, le=86400)
     refresh_token_s: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
-    features: dict[str, bool] = Field(default={}, max_length=200)
+    features: dict[str, bool] = {}
 
 
 class App(Row):

@@ -56,7 +56,7 @@ class BranchSettings(Document):
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$")] | None = None
     business_hours: dict[Weekday, tuple[tuple[Hour, Hour], ...]] = {}
     """From and to, as often a day as it opens."""
-    features: dict[str, bool] = Field(default={}, max_length=200)
+    features: dict[str, bool] = {}
 
 
 class Branch(Row):

@@ -255,6 +255,8 @@ class TenantStore(Store[Tenant]):
                 return replaced, False
             if if_match is not None:
                 raise precondition_failed()
+            if not by_platform:
+                raise self.not_found()
             try:
                 async with self.session.savepoint() as session:
                     return await TenantStore(session).create(new), True

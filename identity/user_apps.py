@@ -33,14 +33,19 @@ GET = f"""
 SELECT {COLUMNS}
   FROM identity.user_apps
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = %(user_id)s
+   AND EXISTS (SELECT FROM identity.users AS living WHERE living.tenant_id = %(tenant_id)s
+                  AND living.id = user_apps.user_id AND living.deleted_at IS NULL)
 """
 
+# The living are asked for row by row: as a join the planner would read all users for one page.
 LIST_OF_APP = f"""
 SELECT {COLUMNS}
   FROM identity.user_apps
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
    AND user_id > %(after)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
+   AND (SELECT deleted_at IS NULL FROM identity.users AS living
+         WHERE living.tenant_id = %(tenant_id)s AND living.id = user_apps.user_id)
  ORDER BY user_id
  LIMIT %(limit)s
 """
@@ -51,6 +56,8 @@ SELECT {COLUMNS}
  WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
    AND app_id > %(after)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
+   AND (SELECT deleted_at IS NULL FROM identity.apps AS living
+         WHERE living.tenant_id = %(tenant_id)s AND living.id = user_apps.app_id)
  ORDER BY app_id
  LIMIT %(limit)s
 """
@@ -86,6 +93,8 @@ UPDATE identity.user_apps
    SET status = 'revoked', revoked_at = clock_timestamp()
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = %(user_id)s AND status = 'active'
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+   AND EXISTS (SELECT FROM identity.users AS living WHERE living.tenant_id = %(tenant_id)s
+                  AND living.id = user_apps.user_id AND living.deleted_at IS NULL)
 RETURNING {COLUMNS}
 """
 

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict
 
-from identity.db import Connection, Pool, bounded, checkout, open_pool
+from identity.db import Connection, Pool, bounded, check_login, checkout, open_pool
 from identity.errors import Unavailable
 from identity.fields import Metadata, Scopes
 from identity.key_text import KeyText, parse
@@ -176,4 +176,5 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
         prepare_threshold=0,
         **LANE,
     ) as pool:
+        await check_login(pool, single_login=settings.single_login, variable="IDENTITY_LANES_DATABASE_URL")
         yield Verifier(pool, settings.verify_timeout_s)

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from hashlib import sha256
 from hmac import digest
 
@@ -35,10 +36,7 @@ table = Table()
 @table.get("/openapi.json", scope=PUBLIC, answers=None)
 async def openapi_json(service: Service, request: Request) -> Response:
     """This API, as OpenAPI 3.1."""
-    return Response(
-        openapi.document(ROUTES, service.settings.base_url or str(request.base_url)),
-        media_type="application/json",
-    )
+    return Response(_document(service.settings.base_url or "/"), media_type="application/json")
 
 
 @table.get("/docs", scope=PUBLIC, answers=None)
@@ -62,6 +60,12 @@ ROUTES: list[Route] = [
     )
     for route in each.routes
 ]
+
+
+@cache
+def _document(base_url: str) -> str:
+    """Made once: it is public, and takes long enough to keep a worker from verifying."""
+    return openapi.document(ROUTES, base_url)
 
 
 def make_app(settings: Settings) -> ASGIApp:

@@ -44,6 +44,8 @@ async def list_keys_of_tenant(call: Call[None], tenant_id: str) -> Page[AppKey]:
 
 @table.get(OF_APP, scope="keys:read", answers=Page[AppKey], where=AppKeyFilter)
 async def list_keys_of_app(call: Call[None], tenant_id: str, app_id: str) -> Page[AppKey]:
+    if call.where.app_id not in (None, app_id):
+        return Page([], None)
     where = call.where.model_copy(update={"app_id": app_id})
     return await call.stores.app_keys.list(tenant_id, where, **call.page)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -22,6 +22,8 @@ from identity.api.problems import problem, raw_problem
 from identity.errors import IdentityError, Invalid
 
 SLOW_S = 0.25
+CLIENT_LEFT = 499
+"""Logged, never sent: there is nobody to send it to."""
 QUIET = ("/v1/keys/verify", "/healthz", "/readyz")
 
 log = logging.getLogger("identity.requests")
@@ -57,17 +59,11 @@ class Envelope:
         try:
             _judge_framing(headers)
             await self.app.router(scope, receive, sending)
-        except IdentityError as error:
-            await problem(error, request_id)(scope, receive, sending)
-        except HTTPException as error:
-            await _of_router(error, request_id)(scope, receive, sending)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
         except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours is told to us, not to the client)
-            log.error(json.dumps({"request_id": request_id, "error": type(error).__name__, "where": _where(error)}))
             if not status:
-                response = raw_problem(
-                    500, "internal_error", "Something went wrong here, and is in our log.", request_id
-                )
-                await response(scope, receive, sending)
+                await _told(error, request_id)(scope, receive, sending)
         _log(Request(scope), status, time.perf_counter() - started_s)
 
     def _address(self, scope: Scope, headers: Headers) -> str:
@@ -80,6 +76,16 @@ class Envelope:
 
     def _is_trusted(self, address: str) -> bool:
         return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self.trusted)
+
+
+def _told(error: Exception, request_id: str) -> Response:
+    """What went wrong, as the client may know it; what is no error of ours is a bug of ours, and goes into the log."""
+    if isinstance(error, IdentityError):
+        return problem(error, request_id)
+    if isinstance(error, HTTPException):
+        return _of_router(error, request_id)
+    log.error(json.dumps({"request_id": request_id, "error": type(error).__name__, "where": _where(error)}))
+    return raw_problem(500, "internal_error", "Something went wrong here, and is in our log.", request_id)
 
 
 def _of_router(error: HTTPException, request_id: str) -> Response:
@@ -120,14 +126,15 @@ def _where(error: Exception) -> str:
 
 
 def _log(request: Request, status: int, duration_s: float) -> None:
-    """One JSON line, with nothing in it that a client sent but the path. Verifications and probes are too many."""
+    """One JSON line, with the route and not the path: somebody will put a key where its id belongs. Verifications and
+    probes are too many to log."""
     if status == 200 and duration_s < SLOW_S and request.url.path in QUIET:
         return
     principal = getattr(request.state, "principal", None)
     line = {
         "request_id": request.state.request_id,
         "method": request.method,
-        "path": request.url.path[:500],
+        "route": getattr(request.state, "route", None),
         "status": status,
         "duration_ms": round(duration_s * 1000, 1),
         "tenant": principal.tenant_id if principal else None,

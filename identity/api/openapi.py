@@ -54,7 +54,7 @@ def document(routes: Sequence[Route], base_url: str) -> str:
                 "version": "1",
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
-            "servers": [{"url": base_url.rstrip("/")}],
+            "servers": [{"url": base_url}],
             "security": [{"key": []}],
             "paths": paths,
             "components": {

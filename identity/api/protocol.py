@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,21 +23,21 @@ class LimitedProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _in_head = False
     _received_bytes = 0
-    """Of a header section that has not ended yet: one endless header is no header until it ends."""
+    """Since something last ended: one endless header, trailer or chunk's head is none until it ends."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
         self._received_bytes += len(data)
-        if self._in_head and self._received_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+        super().data_received(data)
+        if self._received_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
             self._send(431, "headers_too_large", f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._header_bytes = self._received_bytes = 0
+        self._header_bytes = 0
         self._await_request()
         super().on_message_begin()
 
@@ -46,15 +47,23 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value))
+        if not self._in_head:
+            return  # a trailer is no header (RFC 9110, section 6.5.1)
         if len(self.headers) >= MAX_HEADERS:
             self._refuse(431, "headers_too_large", f"A request may have at most {MAX_HEADERS} headers.")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._received_bytes = 0
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._received_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._received_bytes = 0
         self._cancel_deadline()
         super().on_message_complete()
 
@@ -93,12 +102,21 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _send(self, status: int, code: str, detail: str) -> None:
         phrase = HTTPStatus(status).phrase
-        content = {"type": f"/docs#{code}", "title": phrase, "status": status, "detail": detail, "code": code}
+        request_id = uuid.uuid4().hex
+        content = {
+            "type": f"/docs#{code}",
+            "title": phrase,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "instance": request_id,
+        }
         body = json.dumps(content).encode()
         head = (
             f"HTTP/1.1 {status} {phrase}\r\n"
             "content-type: application/problem+json\r\n"
             f"content-length: {len(body)}\r\n"
+            f"x-request-id: {request_id}\r\n"
             "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

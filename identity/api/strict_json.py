@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from typing import Any, NoReturn
 
 from identity.errors import FieldError, Invalid
 
 MAX_LEVELS = 32
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_INTEGER_DIGITS = 19
 
 
@@ -27,7 +30,7 @@ def loads(raw: bytes) -> Any:
         _refuse(f"The body is nested deeper than {MAX_LEVELS} levels.")
     except json.JSONDecodeError as error:
         _refuse(f"The body is not JSON: {error.msg} at character {error.pos}.")
-    _judge(value, "", 1)
+    _judge(value, ())
     return value
 
 
@@ -38,8 +41,7 @@ def _refuse(detail: str) -> NoReturn:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         _refuse(f"The member {json.dumps(twice[:100])} is given twice.")
     return found
 
@@ -61,22 +63,22 @@ def _float(digits: str) -> float:
     return value
 
 
-def _judge(value: Any, pointer: str, level: int) -> None:
+def _judge(value: Any, steps: tuple[str, ...]) -> None:
     """No NUL and no lone surrogate in any string, no more levels than we take."""
     if isinstance(value, str):
-        _judge_text(value, pointer)
+        _judge_text(value, steps)
     elif isinstance(value, dict | list):
-        if level > MAX_LEVELS:
+        if len(steps) >= MAX_LEVELS:
             _refuse(f"The body is nested deeper than {MAX_LEVELS} levels.")
         for key, member in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(key, str):
-                _judge_text(key, pointer)
-            _judge(member, f"{pointer}/{escape(str(key))}", level + 1)
+                _judge_text(key, steps)
+            _judge(member, (*steps, str(key)))
 
 
-def _judge_text(text: str, pointer: str) -> None:
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        pointer = pointer.encode(errors="replace").decode().replace("\0", "?")
+def _judge_text(text: str, steps: tuple[str, ...]) -> None:
+    if "\0" in text or _SURROGATE.search(text):
+        pointer = "".join(f"/{escape(step)}" for step in steps).encode(errors="replace").decode().replace("\0", "?")
         detail = "must not contain a NUL or a lone surrogate"
         raise Invalid("invalid_request", f"Text {detail}.", errors=(FieldError(detail, pointer=pointer),))
 

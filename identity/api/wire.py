@@ -22,6 +22,7 @@ from identity.errors import IdentityError
 async def answer(service: Service, route: Route, request: Request) -> Response:
     """Judges a request in the one order (framing, credential, tenant, scope, what the path names, If-Match, body),
     calls its handler, and makes the response."""
+    request.state.route = route.path
     raw = await read_body(request, route.max_body)
     if route.scope == PUBLIC:
         return respond(route, request, await route.handler(service, request))

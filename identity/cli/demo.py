@@ -54,4 +54,4 @@ async def make(settings: Settings) -> None:
         )
         await tx.user_apps.grant("acme", "shop", "ana")
         key = await tx.app_keys.issue("acme", "shop", NewAppKey(name="till-1", branch_id="mad", scopes=("orders:*",)))
-    write_secret(settings.data_dir / "demo_key", key.key)
+        write_secret(settings.data_dir / "demo_key", key.key)

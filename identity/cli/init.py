@@ -32,7 +32,6 @@ def init(
     if ENV_FILE.exists():
         raise StartError(f"There is a {ENV_FILE} already, and it is not overwritten: move it away to set up anew.")
     url = settings.migrate_database_url.get_secret_value()
-    migrate.make_roles(url)
     if migrate.login_exists(url, service_login):
         raise StartError(
             f"There is a login {service_login} already, and its password is not known here: "
@@ -42,15 +41,21 @@ def init(
         typer.confirm(f"Migrate this database, make the login {service_login}, and write {ENV_FILE}?", abort=True)
     migrate.apply(url, typer.echo)
     password = migrate.make_login(url, service_login)
-    service = SecretStr(make_conninfo(url, user=service_login, password=password))
+    service = SecretStr(make_conninfo(url, user=service_login, password=password, options=None))
     key = settings.secret_key or SecretStr(new_secret_key())
     write_secret(
         ENV_FILE,
-        f"IDENTITY_DATABASE_URL='{service.get_secret_value()}'\nIDENTITY_SECRET_KEY={key.get_secret_value()}",
+        f"IDENTITY_DATABASE_URL={_quoted(service)}\nIDENTITY_SECRET_KEY={key.get_secret_value()}",
     )
     typer.echo(f"wrote {ENV_FILE} (readable by you alone)")
     asyncio.run(_show_platform_key(settings.model_copy(update={"database_url": service, "secret_key": key})))
     typer.echo("Start it with: identity serve")
+
+
+def _quoted(value: SecretStr) -> str:
+    """As a .env file quotes it."""
+    escaped = value.get_secret_value().replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 async def _show_platform_key(settings: Settings) -> None:

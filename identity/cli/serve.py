@@ -63,7 +63,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
             "IDENTITY_SECRET_KEY is missing: 32 bytes in base64, equal on all hosts (`openssl rand -base64 32`)."
         )
     asyncio.run(judge())
-    os.environ.setdefault("IDENTITY_BASE_URL", _base_url(host, port))
+    os.environ["IDENTITY_BASE_URL"] = settings.base_url or _base_url(host, port)
     uvicorn.run(
         "identity.api:asgi",
         factory=True,
@@ -180,12 +180,13 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_ready(host: str, port: int, child: subprocess.Popen[bytes]) -> None:
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     until_s = time.monotonic() + READY_S
     while time.monotonic() < until_s:
         if child.poll() is not None:
             raise _ChildEnded(child.returncode)
         try:
-            urllib.request.urlopen(f"{_base_url(host, port)}/readyz", timeout=1).close()  # noqa: S310  (our own address)
+            directly.open(f"{_base_url(host, port)}/readyz", timeout=1).close()
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
         else:

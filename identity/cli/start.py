@@ -77,10 +77,10 @@ def on_embedded(settings: Settings, place: embedded.Place) -> Settings:
 
 
 async def _make_platform(settings: Settings) -> None:
-    async with open_stores(settings) as stores:
-        key = await create_platform(stores)
-    if key is not None:
-        write_secret(settings.data_dir / "admin_key", key.key)
+    """Its key is written before it is committed, so that neither can be without the other."""
+    async with open_stores(settings) as stores, stores.transaction() as tx:
+        if key := await create_platform(tx):
+            write_secret(settings.data_dir / "admin_key", key.key)
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:

@@ -29,7 +29,7 @@ def meaning(error: Exception) -> Exception:
         return Conflict(GIVEN_TWICE, "The same record is given twice.")
     if isinstance(error, _BUSY):
         return Unavailable("The database was too busy to finish this in time; try again shortly.")
-    if isinstance(error, pg.DataError):
+    if isinstance(error, pg.DataError) and not isinstance(error, pg.InvalidParameterValue):
         return Invalid("invalid_request", "A value is outside what the database can hold.")
     return Unavailable() if isinstance(error, GONE) else error
 

@@ -91,7 +91,7 @@ class PoolSession:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         try:
-            async with checkout(self.pool) as connection, connection.transaction():
+            async with checkout(self.pool) as connection, bounded_transaction(connection, self.timeout_s):
                 yield TransactionSession(connection, self.timeout_s, self.scope)
         except psycopg.Error as error:
             raise meaning(error) from error
@@ -121,7 +121,7 @@ class TransactionSession:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        async with self.connection.transaction():
+        async with bounded_transaction(self.connection, self.timeout_s):
             yield self
 
     savepoint = transaction
@@ -148,6 +148,21 @@ async def bounded(connection: Connection, work: Awaitable[T], timeout_s: float) 
         if not task.done():
             connection.pgconn.finish()
             task.cancel()
+
+
+@asynccontextmanager
+async def bounded_transaction(connection: Connection, timeout_s: float) -> AsyncIterator[None]:
+    """A transaction or savepoint whose own statements are bounded too: BEGIN is the first to meet a dead network."""
+    transaction = connection.transaction()
+    await bounded(connection, transaction.__aenter__(), timeout_s)
+    try:
+        yield
+    except BaseException as error:
+        leaving = transaction.__aexit__(type(error), error, error.__traceback__)
+        if not await bounded(connection, leaving, timeout_s):
+            raise
+    else:
+        await bounded(connection, transaction.__aexit__(None, None, None), timeout_s)
 
 
 @asynccontextmanager

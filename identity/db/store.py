@@ -162,6 +162,8 @@ class Store(Generic[R]):
             async with self.session.transaction() as trial:
                 await type(self)(trial)._run(statement, tenant_id, **params)
                 raise psycopg.Rollback
+        except Unavailable:
+            raise
         except IdentityError:
             return False
         return True

@@ -179,6 +179,10 @@ def _applied(url: str) -> dict[str, str]:
             return {row[0]: row[1] for row in connection.execute(APPLIED.encode()).fetchall()}
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidParameterValue):
             return {}
+        except psycopg.errors.InsufficientPrivilege:
+            raise StartError(
+                "This login may not become identity_owner: use the one that `migrate apply` ran as."
+            ) from None
 
 
 @contextmanager

@@ -97,7 +97,6 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("put_app", {"name": "Sh\nop"}, "/name"),
     ("put_app", {"settings": {"key_prefix": "SK"}}, "/settings/key_prefix"),
     ("put_app", {"settings": {"allowed_scopes": ["orders:*", "two words"]}}, "/settings/allowed_scopes/1"),
-    ("put_app", {"settings": {"features": {f"f{n}": True for n in range(201)}}}, "/settings/features"),
     ("put_app", {"metadata": LONG}, "/metadata"),
     ("put_app", {"metadata": DEEP}, "/metadata"),
     ("update_app", {"metadata": LONG}, "/metadata"),

@@ -182,3 +182,17 @@ async def test_requests_in_one_go_are_answered_in_their_order(client: Client) ->
     paths = ["/healthz", "/nowhere", "/readyz", "/v1/keys/whoami"] * 5
     await client.send("".join(request(line=f"GET {path} HTTP/1.1") for path in paths))
     assert [(await client.answer())[0] for _ in paths] == [200, 404, 200, 401] * 5
+
+
+CHUNKED = request("Transfer-Encoding: chunked", line="GET /v1/keys/whoami HTTP/1.1")
+
+
+async def test_a_trailer_is_no_header(client: Client) -> None:
+    await client.send(f"{CHUNKED}0\r\nAuthorization: Bearer isk_live_nobody\r\n\r\n")
+    status, content = await client.answer()
+    assert (status, content["detail"][:10]) == (401, "Send a key")
+
+
+async def test_an_endless_trailer_ends_the_connection(client: Client) -> None:
+    await client.send(f"{CHUNKED}0\r\nX: {'x' * MIB}")
+    assert await client.refused() == (431, "headers_too_large")

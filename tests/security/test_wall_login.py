@@ -18,7 +18,8 @@ from identity.errors import StartError
 from identity.migrate import make_login
 from identity.settings import Settings
 from identity.stores import open_stores
-from tests.conftest import unique
+from identity.verify import open_verifier
+from tests.conftest import settings_for, unique
 from tests.server import Database, execute, new_database
 
 OWN_ROLE = "GRANT {role} TO {login}"
@@ -151,3 +152,10 @@ async def test_the_refusal_never_quotes_the_password(database: Database) -> None
     with login(database, "ALTER ROLE {login} SUPERUSER") as url:
         password = str(psycopg.conninfo.conninfo_to_dict(url)["password"])
         assert password not in await refusal(url)
+
+
+async def test_the_login_of_the_lanes_is_looked_at_too(database: Database) -> None:
+    settings = settings_for(database).model_copy(update={"lanes_database_url": SecretStr(database.admin_url)})
+    with pytest.raises(StartError, match="would not hold it"):
+        async with open_verifier(settings):
+            pass

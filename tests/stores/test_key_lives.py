@@ -149,3 +149,15 @@ async def test_a_key_dies_with_the_branch_and_the_user_that_are_purged(anywhere:
     await anywhere.users.delete(org.id, "ana")
     await anywhere.users.purge(org.id, "ana", after_s=0)
     assert await anywhere.app_keys.find(org.id, for_user.id) is None
+
+
+@pytest.mark.parametrize("dead", ["owner", "branch"])
+async def test_a_key_that_hangs_on_a_tombstone_does_not_rotate(stores: Stores, org: Organisation, dead: str) -> None:
+    if dead == "owner":
+        await stores.users.delete(org.id, "ana")
+    else:
+        await stores.branches.delete(org.id, "shop", "mad")
+    with pytest.raises(Conflict) as refused:
+        await stores.app_keys.rotate(org.id, "shop", org.key.id)
+    assert refused.value.code == "key_not_live"
+    assert (await stores.app_keys.get(org.id, "shop", org.key.id)).revoked_at is None

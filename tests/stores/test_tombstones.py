@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from identity.app_keys import NewAppKey
 from identity.apps import AppFilter, NewApp
 from identity.branches import BranchFilter, NewBranch
@@ -144,3 +146,14 @@ async def test_nobody_deleted_has_access(stores: Stores, org: Organisation) -> N
     assert await stores.user_apps.has_access(org.id, "shop", "ana")
     await stores.users.delete(org.id, "ana")
     assert not await stores.user_apps.has_access(org.id, "shop", "ana")
+    assert (await stores.user_apps.list_of_app(org.id, "shop")).items == []
+    for act in (stores.user_apps.get, stores.user_apps.revoke):
+        with pytest.raises(NotFound):
+            await act(org.id, "shop", "ana")
+    await stores.users.restore(org.id, "ana")
+    assert await stores.user_apps.has_access(org.id, "shop", "ana")
+
+
+async def test_a_user_of_a_deleted_app_is_shown_none(stores: Stores, org: Organisation) -> None:
+    await stores.apps.delete(org.id, "shop")
+    assert (await stores.user_apps.list_of_user(org.id, "ana")).items == []
