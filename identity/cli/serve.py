@@ -122,7 +122,7 @@ class _Ending:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         if self.child is None:
-            raise typer.Exit(0)
+            sys.exit(0)  # not typer's Exit: asyncio would log that and go on
         self.child.terminate()
 
 
