@@ -35,7 +35,7 @@ def binary(found: Place, name: str) -> str:
 
 def _copied(wheel: Path) -> Path:
     """The binaries and the libraries that they look for beside them, readable by all, as the wheel's are."""
-    made = VAR_LIB / f"binaries-{hashlib.sha256(str(wheel.stat()).encode()).hexdigest()[:16]}"
+    made = VAR_LIB / f"binaries-{hashlib.sha256(f'{wheel} {wheel.stat().st_mtime_ns}'.encode()).hexdigest()[:16]}"
     if not made.exists():
         unfinished = made.with_suffix(f".{os.getpid()}")
         unfinished.mkdir(parents=True, mode=0o755)
