@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -97,8 +98,7 @@ def apply(url: str, report: Report = lambda line: None, source: Path | None = No
     make_roles(url)
     done = []
     with _locked_backend(url) as backend:
-        applied = {row[0]: row[1] for row in backend.execute(APPLIED).fetchall()}
-        migrations = read(source)
+        applied, migrations = _applied_to(backend.connection), read(source)
         _refuse_changed(applied, migrations)
         for migration in migrations:
             if migration.id not in applied:
@@ -112,13 +112,13 @@ def rollback(url: str, count: int = 1, report: Report = lambda line: None, sourc
     """Takes the last migrations back, newest first."""
     done = []
     with _locked_backend(url) as backend:
-        applied = {row[0]: row[1] for row in backend.execute(APPLIED).fetchall()}
-        migrations = {migration.id: migration for migration in read(source)}
-        _refuse_changed(applied, read(source))
-        for id in sorted(applied, reverse=True)[:count]:
-            _roll_back_one(backend, migrations[id])
-            report(f"rolled back {id}")
-            done.append(id)
+        applied, migrations = _applied_to(backend.connection), read(source)
+        _refuse_changed(applied, migrations)
+        last = sorted(applied, reverse=True)[:count]
+        for migration in reversed([migration for migration in migrations if migration.id in last]):
+            _roll_back_one(backend, migration)
+            report(f"rolled back {migration.id}")
+            done.append(migration.id)
     return done
 
 
@@ -172,11 +172,15 @@ def _refuse_changed(applied: dict[str, str], migrations: MigrationList) -> None:
             raise StartError(f"The migration {id} was edited after it was applied: undo that, and write a new one.")
 
 
+def _applied_to(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    return dict(connection.execute(APPLIED.encode()).fetchall())
+
+
 def _applied(url: str) -> dict[str, str]:
     with connect(url) as connection:
         try:
             connection.execute("SET ROLE identity_owner")
-            return {row[0]: row[1] for row in connection.execute(APPLIED.encode()).fetchall()}
+            return _applied_to(connection)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidParameterValue):
             return {}
         except psycopg.errors.InsufficientPrivilege:
