@@ -30,7 +30,7 @@ from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
 from identity.verify import open_verifier
 
-table = Table()
+table = Table("service")
 
 
 @table.get("/openapi.json", scope=PUBLIC, answers=None)

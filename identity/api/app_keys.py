@@ -13,7 +13,7 @@ from identity.auth import must_outrank
 from identity.db import Page
 from identity.stores import Stores
 
-table = Table()
+table = Table("keys")
 
 OF_TENANT = "/v1/tenants/{tenant_id}/keys"
 OF_APP = "/v1/tenants/{tenant_id}/apps/{app_id}/keys"

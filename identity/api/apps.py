@@ -7,7 +7,7 @@ from identity.api.routes import Table
 from identity.apps import App, AppChanges, AppFilter, NewApp
 from identity.db import Page
 
-table = Table()
+table = Table("apps")
 
 LIST = "/v1/tenants/{tenant_id}/apps"
 ONE = "/v1/tenants/{tenant_id}/apps/{app_id}"

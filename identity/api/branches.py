@@ -8,7 +8,7 @@ from identity.api.routes import Table
 from identity.branches import Branch, BranchChanges, BranchFilter, NewBranch
 from identity.db import Page
 
-table = Table()
+table = Table("branches")
 
 LIST = "/v1/tenants/{tenant_id}/apps/{app_id}/branches"
 ONE = "/v1/tenants/{tenant_id}/apps/{app_id}/branches/{branch_id}"

@@ -12,7 +12,7 @@ from identity.api.routes import PUBLIC, Table
 from identity.errors import IdentityError
 from identity.migrate import missing
 
-table = Table()
+table = Table("service")
 
 
 class Health(BaseModel):

@@ -6,7 +6,7 @@ from identity.api.call import Call
 from identity.api.routes import ANY_KEY, Table
 from identity.verify import NOT_FOUND, Verdict, Verification
 
-table = Table()
+table = Table("keys")
 
 MAX_VERIFY_BYTES = 8 * 1024
 

@@ -26,6 +26,7 @@ Handler = Callable[..., Awaitable[Any]]
 class Route:
     """One method on one path."""
 
+    noun: str
     method: str
     path: str
     scope: str
@@ -65,6 +66,11 @@ class Route:
         return self.handler.__name__
 
     @property
+    def verb(self) -> str:
+        """What it does to its noun, at the command line too: the first word of its handler's name."""
+        return self.name.split("_", 1)[0]
+
+    @property
     def summary(self) -> str:
         return (self.handler.__doc__ or self.name.replace("_", " ").capitalize()).strip().split("\n")[0]
 
@@ -73,6 +79,7 @@ class Route:
 class Table:
     """The routes of one noun, declared above the functions that answer them."""
 
+    noun: str
     routes: list[Route] = field(default_factory=list)
 
     def get(self, path: str, *, scope: str, answers: Any, **more: Any) -> Callable[[Handler], Handler]:
@@ -107,7 +114,7 @@ class Table:
         self, method: str, path: str, *, takes: type[BaseModel] | None = None, **more: Any
     ) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
-            self.routes.append(Route(method, path, handler=handler, takes=takes, **more))
+            self.routes.append(Route(self.noun, method, path, handler=handler, takes=takes, **more))
             return handler
 
         return add

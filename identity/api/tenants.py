@@ -13,7 +13,7 @@ from identity.errors import Forbidden
 from identity.stores import create_tenant
 from identity.tenants import NewTenant, Tenant, TenantChanges, TenantFilter
 
-table = Table()
+table = Table("tenants")
 
 
 class TenantWithKey(Tenant):

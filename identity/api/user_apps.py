@@ -9,7 +9,7 @@ from identity.apps import IDENTITY
 from identity.db import Page
 from identity.user_apps import UserApp, UserAppFilter
 
-table = Table()
+table = Table("access")
 
 OF_APP = "/v1/tenants/{tenant_id}/apps/{app_id}/users"
 OF_USER = "/v1/tenants/{tenant_id}/users/{user_id}/apps"

@@ -8,7 +8,7 @@ from identity.api.routes import Table
 from identity.db import Page
 from identity.users import NewUser, User, UserChanges, UserFilter
 
-table = Table()
+table = Table("users")
 
 LIST = "/v1/tenants/{tenant_id}/users"
 ONE = "/v1/tenants/{tenant_id}/users/{user_id}"

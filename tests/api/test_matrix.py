@@ -43,7 +43,7 @@ def test_just_these_routes_are_public() -> None:
 @pytest.mark.parametrize("scope", ["", "apps", "apps:delete", "PUBLIC", None])
 def test_a_route_without_a_scope_cannot_be_made(scope: str) -> None:
     with pytest.raises(ValueError, match="needs a scope"):
-        Route("GET", "/v1/secrets", scope, handler=send, takes=None, answers=None)
+        Route("secrets", "GET", "/v1/secrets", scope, handler=send, takes=None, answers=None)
 
 
 @each(GUARDED)
