@@ -11,6 +11,7 @@ from identity.apps import IDENTITY, AppStore
 from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, open_pool
 from identity.errors import Conflict
+from identity.idempotency import IdempotencyStore
 from identity.settings import Settings
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
 from identity.user_apps import UserAppStore
@@ -20,7 +21,7 @@ log = logging.getLogger("identity")
 
 
 class Stores:
-    """The six stores over one session: a pool, or the transaction that `transaction()` opens."""
+    """All stores over one session: a pool, or the transaction that `transaction()` opens."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -30,6 +31,7 @@ class Stores:
         self.users = UserStore(session)
         self.user_apps = UserAppStore(session)
         self.app_keys = AppKeyStore(session)
+        self.idempotency = IdempotencyStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:
         """The same stores for one caller, whom the database is told with each statement."""

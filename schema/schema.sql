@@ -13,3 +13,4 @@ SET search_path = identity;
 \ir app_keys.sql
 \ir key_last_uses.sql
 \ir tenant_counters.sql
+\ir idempotency_keys.sql

@@ -24,6 +24,7 @@ from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
 from identity.api.protocol import LimitedProtocol
 from identity.api.routes import PUBLIC, Route, Table
+from identity.api.sweeping import sweeping
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
 from identity.settings import Settings, decode_secret_key
@@ -76,9 +77,10 @@ def make_app(settings: Settings) -> ASGIApp:
         async with AsyncExitStack() as stack:
             stores = await stack.enter_async_context(open_stores(settings))
             verifier = await stack.enter_async_context(open_verifier(settings))
-            app.state.service = Service(
-                settings, stores, verifier, (by_app_key(verifier),), Cursors(_cursor_keys(settings))
-            )
+            secret_keys = _secret_keys(settings)
+            cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
+            app.state.service = Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)
+            await stack.enter_async_context(sweeping(stores))
             yield
 
     app = Starlette(
@@ -111,8 +113,7 @@ def _endpoint(path: str) -> StarletteRoute:
     return StarletteRoute(path, endpoint, methods=list(routes))
 
 
-def _cursor_keys(settings: Settings) -> list[bytes]:
-    """From the secret key, and from the one before it while it changes."""
+def _secret_keys(settings: Settings) -> tuple[bytes, ...]:
     given = [key for key in (settings.secret_key, settings.secret_key_previous) if key is not None]
     assert given, "serve refuses to start without a secret key"
-    return [digest(decode_secret_key(key.get_secret_value()), b"identity cursors", sha256) for key in given]
+    return tuple(decode_secret_key(key.get_secret_value()) for key in given)

@@ -30,6 +30,8 @@ class Service:
     verifier: Verifier
     methods: tuple[Method, ...]
     cursors: Cursors
+    secret_keys: tuple[bytes, ...]
+    """The present one, and the one before it while it changes."""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class Route:
         return self.handler.__name__
 
     @property
+    def makes(self) -> bool:
+        """Whether sending it twice would make two of something: so it honours an Idempotency-Key."""
+        return self.method == "POST" and self.status == 201
+
+    @property
     def verb(self) -> str:
         """What it does to its noun, at the command line too: the first word of its handler's name."""
         return self.name.split("_", 1)[0]

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from identity.api.call import Answer, Call, Service
 from identity.api.etags import etag, matches
 from identity.api.judging import for_caller, judge_leaf, judge_parents, judge_scope, judge_tenant
+from identity.api.once import once
 from identity.api.reading import parse_body, parse_query, read_body, single_header
 from identity.api.routes import PUBLIC, Route
 from identity.auth import authenticate
@@ -40,11 +41,15 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
     except IdentityError:
         await judge_leaf(call)
         raise
+    return await once(call, raw, _handle)
+
+
+async def _handle(call: Call[Any]) -> Response:
     try:
-        result = await route.handler(call, **call.path)
+        result = await call.route.handler(call, **call.path)
     except IdentityError as error:
         raise for_caller(error, call) from error
-    return respond(route, request, result, call)
+    return respond(call.route, call.request, result, call)
 
 
 def respond(route: Route, request: Request, result: Any, call: Call[Any] | None = None) -> Response:

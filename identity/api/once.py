@@ -1,0 +1,133 @@
+"""Idempotency-Key: a POST that makes something may be sent again, and is done once. What is made and its sealed answer
+are committed together, so that a crash leaves both or neither (draft-ietf-httpapi-idempotency-key-header)."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from starlette.responses import Response
+
+from identity.api.call import Call
+from identity.api.reading import single_header
+from identity.errors import Conflict, FieldError, IdentityError, Invalid
+from identity.idempotency import KeptAnswer
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+WAIT_S = 2.0
+POLL_S = 0.05
+KEPT_HEADERS = ("location", "etag", "content-type")
+NONCE_BYTES = 12
+
+
+class InProgress(Conflict):
+    """Another request with the same key has not ended yet."""
+
+    def __init__(self) -> None:
+        super().__init__("idempotency_in_progress", f"Another request with this {HEADER} is being answered.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
+class Reused(IdentityError):
+    """The key was used for another request."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("idempotency_key_reused", f"This {HEADER} came with another body before: make a new one.")
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What binds a row to one caller's one request, and closes its answer. All of it hangs on the header's key."""
+
+    key: bytes
+    id: bytes
+    secret_keys: tuple[bytes, ...]
+    """The first seals; all are tried, so that a key can change."""
+
+    @classmethod
+    def of(cls, key: str, call: Call[Any], secret_keys: tuple[bytes, ...]) -> Seal:
+        about = [call.principal.tenant_id, call.principal.actor, call.request.method, call.request.url.path]
+        return cls(key.encode(), hmac.digest(key.encode(), json.dumps(about).encode(), sha256), secret_keys)
+
+    def hash(self, body: bytes) -> bytes:
+        return hmac.digest(self.key, b"body\0" + body, sha256)
+
+    def close(self, answer: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher(self.secret_keys[0]).encrypt(nonce, answer, self.id)
+
+    def open(self, sealed: bytes) -> bytes:
+        for secret_key in self.secret_keys:
+            try:
+                return self._cipher(secret_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self.id)
+            except InvalidTag:
+                continue
+        raise Conflict("idempotency_answer_lost", "This was done, and its answer was sealed under a key that is gone.")
+
+    def _cipher(self, secret_key: bytes) -> AESGCM:
+        derivation = HKDF(SHA256(), length=32, salt=None, info=b"identity idempotency\0" + self.id)
+        return AESGCM(derivation.derive(secret_key + self.key))
+
+
+Make = Callable[[Call[Any]], Awaitable[Response]]
+
+
+async def once(call: Call[Any], body: bytes, make: Make) -> Response:
+    """Makes the answer, or gives the one that was made before. Without the header it is simply made."""
+    key = single_header(call.request, HEADER)
+    if key is None or not call.route.makes:
+        return await make(call)
+    if not re.fullmatch(r"[!-~]{1,255}", key):
+        detail = "must be 1 to 255 visible ASCII characters"
+        raise Invalid("invalid_request", f"The {HEADER} {detail}.", errors=(FieldError(detail, parameter=HEADER),))
+    seal = Seal.of(key, call, call.service.secret_keys)
+    until_s = asyncio.get_running_loop().time() + WAIT_S
+    while (response := await _try(call, seal, body, make)) is None:
+        if asyncio.get_running_loop().time() > until_s:
+            raise InProgress
+        await asyncio.sleep(POLL_S)
+    return response
+
+
+async def _try(call: Call[Any], seal: Seal, body: bytes, make: Make) -> Response | None:
+    """One transaction: the answer, or None where another request holds the key."""
+    tenant_id, caller = call.path.get("tenant_id", call.principal.tenant_id), call.principal.actor
+    async with call.stores.transaction() as tx:
+        if not await tx.idempotency.hold(tenant_id, seal.id):
+            return None
+        kept = await tx.idempotency.find(tenant_id, caller, seal.id)
+        if kept is not None:
+            return _again(kept, seal, body)
+        response = await make(replace(call, stores=tx))
+        sealed = seal.close(_written(response))
+        await tx.idempotency.keep(tenant_id, caller, seal.id, seal.hash(body), response.status_code, sealed)
+        return response
+
+
+def _again(kept: KeptAnswer, seal: Seal, body: bytes) -> Response:
+    if not hmac.compare_digest(kept.request_hash, seal.hash(body)):
+        raise Reused
+    headers, content = json.loads(seal.open(kept.answer))
+    return Response(content, kept.status, {**headers, REPLAYED: "true"})
+
+
+def _written(response: Response) -> bytes:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    return json.dumps([headers, bytes(response.body).decode()]).encode()
