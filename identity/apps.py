@@ -101,7 +101,9 @@ SELECT %(tenant_id)s, id, name, type, settings, metadata
 RETURNING {COLUMNS}
 """
 
+# One at a time in a tenant: of two that put the same new app, the second would else meet the first by its name.
 UPSERT = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('apps ' || %(tenant_id)s, 0));
 INSERT INTO identity.apps AS old (tenant_id, id, name, type, settings, metadata)
 SELECT %(tenant_id)s, id, name, type, settings, metadata
   FROM jsonb_populate_recordset(NULL::identity.apps, %(rows)s) AS given

@@ -13,7 +13,7 @@ from identity.apps import NewApp
 from identity.branches import NewBranch
 from identity.users import NewUser
 from tests.conftest import Organisation
-from tests.security.wall import DENIED, Connection, acting_as, attempt, enter, of_table, rows_of, tables, use_key
+from tests.security.wall import DENIED, Connection, acting_as, attempt, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database
 
 FOREIGN_KEY_VIOLATION = "23503"
@@ -22,13 +22,13 @@ SEEN = "SELECT FROM {table} WHERE {tenant_id} = %s"
 
 @pytest.fixture
 def mine(database: Database, org: Organisation) -> str:
-    use_key(database, org)
+    use_everything(database, org)
     return org.id
 
 
 @pytest.fixture
 def theirs(database: Database, other_org: Organisation) -> str:
-    use_key(database, other_org)
+    use_everything(database, other_org)
     return other_org.id
 
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Organisation
-from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, of_table, tables
+from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, of_table, tables, use_everything
 from tests.server import Database
 
 RIGHTS = """
@@ -99,9 +99,23 @@ def test_the_verifier_reads_what_is_judged_and_writes_last_uses_alone(database: 
     }
 
 
-def test_the_platform_reads_tenants_alone(database: Database) -> None:
+def test_the_platform_reads_tenants_and_sweeps_kept_answers_without_reading_them(database: Database) -> None:
     found = rights(database, "identity_platform")
-    assert {right.split(".")[0] for right in found} == {"SELECT tenants"}
+    assert {right for right in found if not right.startswith("SELECT tenants.")} == {
+        *(f"SELECT idempotency_keys.{column}" for column in ("tenant_id", "caller", "id", "created_at")),
+        "DELETE idempotency_keys",
+    }
+
+
+def test_a_kept_answer_is_never_changed_nor_taken_away_by_the_service(database: Database) -> None:
+    found = {right.split(".")[0] for right in rights(database, "identity_app") if "idempotency_keys" in right}
+    assert found == {"SELECT idempotency_keys", "INSERT idempotency_keys"}
+
+
+def test_the_platform_takes_no_kept_answer_away_before_its_day_is_over(database: Database, org: Organisation) -> None:
+    use_everything(database, org)
+    with acting_as(database.service_url, "identity_platform") as connection:
+        assert attempt(connection, "DELETE FROM identity.idempotency_keys") == 0
 
 
 def test_the_reader_and_the_login_itself_may_do_nothing(database: Database) -> None:

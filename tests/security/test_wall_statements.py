@@ -18,7 +18,7 @@ from identity.apps import IDENTITY
 from identity.stores import Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
 from tests.conftest import Organisation, settings_for, unique
-from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_key
+from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
 MODULES = (tenants, apps, branches, users, user_apps, app_keys)
@@ -89,7 +89,7 @@ def of_others(found: list[dict[str, Any]] | str, own: str) -> list[dict[str, Any
 
 @pytest.fixture
 async def admin(database: Database, org: Organisation) -> AsyncIterator[Connection]:
-    use_key(database, org)
+    use_everything(database, org)
     await org.stores.app_keys.issue(org.id, IDENTITY, NewAppKey(name="ana", user_id="ana", scopes=("audit:read",)))
     with psycopg.connect(database.admin_url) as connection:
         yield connection

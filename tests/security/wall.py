@@ -71,11 +71,17 @@ def rows_of(connection: Connection, table: str, tenant_id: str) -> list[dict[str
     return [found["row"] for found in connection.cursor(row_factory=dict_row).execute(statement, [tenant_id])]
 
 
-def use_key(database: Database, org: Organisation) -> None:
+def use_everything(database: Database, org: Organisation) -> None:
     """So that no table is empty."""
     execute(
         database.admin_url,
         "INSERT INTO identity.key_last_uses (tenant_id, key_id, last_used_at) VALUES (%s, %s, now())",
         org.id,
         org.key.id,
+    )
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)"
+        " VALUES (%s, 'key:k', 'id', 'hash', 201, 'sealed')",
+        org.id,
     )
