@@ -27,17 +27,14 @@ class Principal:
 
     tenant_id: str
     app_id: str
-    key_id: str
+    key_id: str | None
     scopes: tuple[str, ...]
     verdict: Verdict
+    actor: str
 
     @property
     def is_platform(self) -> bool:
         return self.tenant_id == PLATFORM and self.app_id == IDENTITY
-
-    @property
-    def actor(self) -> str:
-        return f"key:{self.key_id}"
 
     def may(self, scope: str) -> bool:
         return any(covers(granted, scope) for granted in self.scopes)
@@ -78,9 +75,14 @@ def by_app_key(verifier: Verifier) -> Method:
         assert verdict.app_id is not None
         assert verdict.key_id is not None
         scopes = (verdict.scopes or ()) if verdict.app_id == IDENTITY else ()
-        return Principal(verdict.tenant_id, verdict.app_id, verdict.key_id, scopes, verdict)
+        return Principal(verdict.tenant_id, verdict.app_id, verdict.key_id, scopes, verdict, f"key:{verdict.key_id}")
 
     return method
+
+
+def of_full_rank(actor: str) -> Principal:
+    """Somebody at the machine, who has the database's login and so could do it all anyway."""
+    return Principal(PLATFORM, IDENTITY, None, ("*",), Verdict(valid=True, code="valid"), actor)
 
 
 async def authenticate(authorization: str | None, methods: Sequence[Method]) -> Principal:

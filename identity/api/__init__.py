@@ -7,7 +7,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import cache
 from hashlib import sha256
 from hmac import digest
@@ -74,13 +74,8 @@ def make_app(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            stores = await stack.enter_async_context(open_stores(settings))
-            verifier = await stack.enter_async_context(open_verifier(settings))
-            secret_keys = _secret_keys(settings)
-            cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-            app.state.service = Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)
-            await stack.enter_async_context(sweeping(stores))
+        async with open_service(settings) as service, sweeping(service.stores):
+            app.state.service = service
             yield
 
     app = Starlette(
@@ -88,6 +83,15 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     return Envelope(app, settings.trusted_proxies)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """What every call needs, with its pools open."""
+    async with open_stores(settings) as stores, open_verifier(settings) as verifier:
+        secret_keys = _secret_keys(settings)
+        cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
+        yield Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)
 
 
 def asgi() -> ASGIApp:

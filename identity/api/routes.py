@@ -42,6 +42,8 @@ class Route:
     action: bool = False
     """Its last segment is a verb, so the parameter before it names what it acts on."""
     max_body: int = MIB
+    called: str | None = None
+    """Its verb at the command line, where the first word of the handler's name would not do."""
 
     def __post_init__(self) -> None:
         if self.scope not in (*SCOPES, PUBLIC, ANY_KEY):
@@ -72,8 +74,8 @@ class Route:
 
     @property
     def verb(self) -> str:
-        """What it does to its noun, at the command line too: the first word of its handler's name."""
-        return self.name.split("_", 1)[0]
+        """What it does to its noun."""
+        return self.called or self.name.split("_", 1)[0]
 
     @property
     def summary(self) -> str:

@@ -21,7 +21,7 @@ async def list_users_of_app(call: Call[None], tenant_id: str, app_id: str) -> Pa
     return await call.stores.user_apps.list_of_app(tenant_id, app_id, call.where, **call.page)
 
 
-@table.get(OF_USER, scope="users:read", answers=Page[UserApp], where=UserAppFilter)
+@table.get(OF_USER, scope="users:read", answers=Page[UserApp], where=UserAppFilter, called="apps")
 async def list_apps_of_user(call: Call[None], tenant_id: str, user_id: str) -> Page[UserApp]:
     return await call.stores.user_apps.list_of_user(tenant_id, user_id, call.where, **call.page)
 

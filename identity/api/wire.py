@@ -15,7 +15,7 @@ from identity.api.judging import for_caller, judge_leaf, judge_parents, judge_sc
 from identity.api.once import once
 from identity.api.reading import parse_body, parse_query, read_body, single_header
 from identity.api.routes import PUBLIC, Route
-from identity.auth import authenticate
+from identity.auth import Principal, authenticate
 from identity.db import Page, Scope
 from identity.errors import IdentityError
 
@@ -29,6 +29,11 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
         return respond(route, request, await route.handler(service, request))
     principal = await authenticate(single_header(request, "authorization"), service.methods)
     request.state.principal = principal
+    return await perform(service, route, request, principal, raw)
+
+
+async def perform(service: Service, route: Route, request: Request, principal: Principal, raw: bytes) -> Response:
+    """What is left to judge once it is known who calls, and the response."""
     scope = Scope(principal.actor, request.state.request_id, request.state.address)
     call: Call[Any] = Call(service, request, route, principal, service.stores.acting_as(scope), None)
     await judge_tenant(call)

@@ -1,4 +1,4 @@
-"""The command line: `identity …`, one thin file a noun."""
+"""The command line: `identity …`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import typer
 
-from identity.cli import init, keys, migrate, reset, serve
+from identity.cli import init, migrate, reset, serve, verify
+from identity.cli.commands import nouns
+from identity.cli.hints import next_step
 from identity.errors import IdentityError, StartError
 
 
 class Identity(typer.Typer):
-    """Errors are one sentence that says what to do, and an exit code for scripts; never a traceback."""
+    """Errors are a sentence that says what to do, and an exit code for scripts; never a traceback."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -21,8 +23,18 @@ class Identity(typer.Typer):
             typer.echo(f"identity: {error}", err=True)
             sys.exit(error.exit_code)
         except IdentityError as error:
-            typer.echo(f"identity: {error.detail} ({error.code})", err=True)
+            _refuse(error)
             sys.exit(1)
+
+
+def _refuse(error: IdentityError) -> None:
+    typer.echo(f"identity: {error.detail} ({error.code})", err=True)
+    for each in error.errors:
+        where = each.parameter or (each.pointer or "").strip("/")
+        if where:
+            typer.echo(f"  {where}: {each.detail}", err=True)
+    if step := next_step(error.code):
+        typer.echo(f"  {step}", err=True)
 
 
 app = Identity(
@@ -33,5 +45,7 @@ app = Identity(
 app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)
+app.command()(verify.verify)
 app.add_typer(migrate.app, name="migrate")
-app.add_typer(keys.app, name="keys")
+for noun, group in nouns().items():
+    app.add_typer(group, name=noun)

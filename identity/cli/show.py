@@ -1,0 +1,89 @@
+"""What a person sees: tables and colours in a terminal, plain columns in a pipe; and JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Record = dict[str, Any]
+
+WIDE = 10_000
+"""A pipe has no width: nothing is cut."""
+COLOURS = {
+    **dict.fromkeys(("active", "valid"), "green"),
+    **dict.fromkeys(("suspended", "disabled", "locked", "revoked"), "red"),
+}
+INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)[.\d]*(?:Z|\+00:00)")
+LEFT_OUT = ("tenant_id", "updated_at", "prefix")
+"""Of a list's columns: what is the same in all rows, or tells nobody anything."""
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    found = Console(stderr=to_stderr, highlight=False, soft_wrap=False)
+    if not found.is_terminal:
+        found.width = WIDE
+    return found
+
+
+def show_page(page: Record, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(page, ensure_ascii=False))
+        return
+    items: list[Record] = page["items"]
+    if not items:
+        typer.echo("There are none.", err=True)
+        return
+    names = [name for name in items[0] if name not in LEFT_OUT and any(_is_plain(item[name]) for item in items)]
+    out = console()
+    table = Table(*names, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    for item in items:
+        table.add_row(*(_cell(name, item[name]) for name in names))
+    out.print(table)
+    if page["next"] is not None:
+        typer.echo(f"The first {len(items)}: --limit for more, --all for all.", err=True)
+
+
+def show_record(record: Record, *, as_json: bool) -> None:
+    """A key's text goes to standard output alone, so that a script can keep it: KEY=$(identity keys issue …)."""
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+        return
+    admin_key = record.pop("admin_key", None) or {}
+    text = record.pop("key", None) or admin_key.get("key")
+    out = console(to_stderr=text is not None)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in record.items():
+        table.add_row(Text(name, style="dim"), _cell(name, value, whole=True))
+    out.print(table)
+    if text is not None:
+        out.print(Text("The key, shown this once:", style="bold"))
+        sys.stderr.flush()
+        typer.echo(text)
+
+
+def show_done(sentence: str, *, as_json: bool) -> None:
+    typer.echo("{}" if as_json else sentence, err=not as_json)
+
+
+def _is_plain(value: Any) -> bool:
+    return value not in (None, [], {}) and not isinstance(value, dict)
+
+
+def _cell(name: str, value: Any, *, whole: bool = False) -> Text:
+    """As text that means nothing to a terminal or to rich: names may hold brackets."""
+    if value is None or value == []:
+        return Text("")
+    if isinstance(value, dict):
+        return Text(json.dumps(value, ensure_ascii=False, indent=2 if whole and value else None))
+    if isinstance(value, list):
+        return Text(", ".join(map(str, value)))
+    text = INSTANT.sub(r"\1 \2Z", str(value))
+    return Text(text, style=COLOURS.get(text, "cyan" if name == "id" else ""))
