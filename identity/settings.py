@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     migrate_database_url: DatabaseUrl | None = None
     """The login that may migrate; used by init and migrate alone."""
     data_dir: Path = Path(".identity")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
     base_url: Annotated[str, AfterValidator(_http_url)] | None = None
     """As the world sees us; default: http://{host}:{port}."""
     secret_key: Annotated[SecretStr, AfterValidator(_key)] | None = None

@@ -54,9 +54,10 @@ def start(stack: ExitStack) -> None:
     template_url = make_conninfo(url, dbname=template)
     migrate.apply(template_url)
     login = f"identity_test_{secrets.token_hex(4)}"
-    password = migrate.make_login(template_url, login)
+    password = migrate.new_password()
+    migrate.make_login(template_url, login, password)
     stack.callback(execute, url, sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
-    os.environ.update({_SERVER: url, _TEMPLATE: template, _LOGIN: login, _PASSWORD: password or ""})
+    os.environ.update({_SERVER: url, _TEMPLATE: template, _LOGIN: login, _PASSWORD: password})
 
 
 def _start_embedded(stack: ExitStack) -> str:

@@ -103,7 +103,9 @@ def _arguments(routes: list[Route]) -> Parameters:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if name in required else None,
-            annotation=Annotated[str if name in required else str | None, typer.Argument(show_default=False)],
+            annotation=Annotated[
+                str if name in required else str | None, typer.Argument(metavar=name.upper(), show_default=False)
+            ],
         )
         for name in routes[-1].params
     ]
@@ -113,7 +115,7 @@ def _body(route: Route) -> Parameters:
     if route.takes is None:
         return []
     about = "A file with the whole as JSON, or - for standard input; options go before it."
-    return [_parameter("body", str | None, None, typer.Argument(metavar="[FILE]", help=about, show_default=False))]
+    return [_parameter("body", str | None, None, typer.Argument(metavar="FILE", help=about, show_default=False))]
 
 
 def _common(route: Route) -> Parameters:
@@ -176,7 +178,9 @@ def _given_body(route: Route, given: dict[str, Any], values: dict[str, Any]) -> 
     body = {**body, **values, **dict.fromkeys(given.get("unset") or ())}
     required = [name for name, field in _fields(route).items() if field.is_required() and route.method != "PATCH"]
     if missing := [name for name in required if name not in body]:
-        raise typer.BadParameter("missing", param_hint=" ".join(f"--{name.replace('_', '-')}" for name in missing))
+        raise typer.BadParameter(
+            "needed, unless a FILE holds it", param_hint=" ".join(f"--{name.replace('_', '-')}" for name in missing)
+        )
     return body
 
 

@@ -30,8 +30,8 @@ READY_S = 30.0
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: IDENTITY_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: IDENTITY_PORT, else 8080.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
     demo: Annotated[
         bool, typer.Option("--demo", help="Make a small demo organisation (embedded database only).")
@@ -39,7 +39,8 @@ def serve(
 ) -> None:
     """Run the service; without IDENTITY_DATABASE_URL on an embedded PostgreSQL."""
     settings = read_settings()
-    _must_be_free(host, port)
+    host, port = host or settings.host, port or settings.port
+    must_be_free(host, port)
     if settings.database_url is None:
         _serve_embedded(settings, host, port, workers, demo)
     else:
@@ -194,7 +195,9 @@ def _wait_until_ready(host: str, port: int, child: subprocess.Popen[bytes]) -> N
     raise StartError(f"The service did not get ready within {READY_S:.0f} s: its log is above.")
 
 
-def _must_be_free(host: str, port: int) -> None:
+def must_be_free(host: str, port: int) -> None:
+    if port not in range(1, 65536):
+        raise StartError("A port is a number from 1 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -64,7 +64,7 @@ def prepare(settings: Settings, place: embedded.Place) -> Settings:
     superuser = place.url(embedded.SUPERUSER)
     migrate.apply(superuser)
     if not migrate.login_exists(superuser, SERVICE_LOGIN):
-        migrate.make_login(superuser, SERVICE_LOGIN, with_password=False)
+        migrate.make_login(superuser, SERVICE_LOGIN, None)
     settings = on_embedded(settings, place)
     asyncio.run(_make_platform(settings))
     return settings

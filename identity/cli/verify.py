@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -86,15 +87,16 @@ CHAIN = (
         "may use {app_id}",
         {"access_revoked": "identity access grant {tenant_id} {app_id} {user_id}"},
     ),
-    Link("environment", "key", "for {environment}", {"wrong_environment": "it is for {environment}"}),
-    Link("asked app", "key", "for this app", {"wrong_app": "it is of {app_id}"}),
-    Link("asked branch", "key", "for this branch", {"wrong_branch": "it is bound to {branch_id}"}),
-    Link("scopes", "key", "holds {scopes}", {"insufficient_scope": "it holds only {scopes}"}),
+    Link("environment", "key", "for {environment}, as asked", {"wrong_environment": "it is for {environment}"}),
+    Link("asked app", "key", "of {app_id}, as asked", {"wrong_app": "it is of {app_id}"}),
+    Link("asked branch", "key", "good for the branch asked for", {"wrong_branch": "it is bound to {branch_id}"}),
+    Link("scopes", "key", "may do {asked}", {"insufficient_scope": "asked {asked}, and it holds {scopes}"}),
 )
 """In the order in which a verdict judges them."""
 
 
 def verify(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where the key is; - is standard input.")] = "-",
     scope: Annotated[list[str] | None, typer.Option(help="What it must be good for; may be given again.")] = None,
     app_id: Annotated[str | None, typer.Option(help="The app it must be of.")] = None,
     branch_id: Annotated[str | None, typer.Option(help="The branch it must be good for.")] = None,
@@ -104,11 +106,10 @@ def verify(
 ) -> None:
     """Explain whether a key is good, link by link. Exit code 1: it is not.
 
-    The key is asked for, or read from standard input: identity verify < key.txt"""
-    key = getpass.getpass("Key (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
+    The key itself is no argument, since a shell remembers those: it is asked for, or read from a file."""
     try:
         asked = Verification(
-            key=key.strip(),
+            key=_read_key(file),
             scopes=tuple(scope or ()),
             app_id=app_id,
             branch_id=branch_id,
@@ -123,8 +124,17 @@ def verify(
     if as_json:
         typer.echo(verdict.model_dump_json())
     else:
-        console().print(explained(verdict))
+        console().print(explained(asked, verdict))
     raise typer.Exit(0 if verdict.valid else 1)
+
+
+def _read_key(file: str) -> str:
+    if file == "-":
+        return (getpass.getpass("Key (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise StartError("There is no such file to read a key from; a key itself is no argument.") from None
 
 
 async def _verify(settings: Settings, asked: Verification) -> Verdict:
@@ -132,39 +142,43 @@ async def _verify(settings: Settings, asked: Verification) -> Verdict:
         return await service.verifier.verify(asked)
 
 
-def explained(verdict: Verdict) -> Tree:
+def explained(asked: Verification, verdict: Verdict) -> Tree:
     """The chain as a tree: green as far as it holds, red where it fails, dim where nothing was judged any more."""
     says = {name: _said(value) for name, value in verdict.model_dump(mode="json").items()}
+    says["asked"] = _said(list(asked.scopes))
+    absent = _absent(asked, verdict)
     root = Tree(Text(verdict.code, style="bold green" if verdict.valid else "bold red"))
     branches, state = {"": root}, "holds"
     for link in CHAIN:
         if state == "holds" and verdict.code in link.fails:
             state = "fails"
-        branches[link.name] = branches[link.under].add(_drawn(link, state, verdict, says))
+        drawn = _drawn(link, state, absent.get(link.name) or link.holds, link.fails.get(verdict.code, ""), says)
+        branches[link.name] = branches[link.under].add(drawn)
         state = "unknown" if state == "fails" else state
     return root
 
 
-def _drawn(link: Link, state: str, verdict: Verdict, says: dict[str, str]) -> Text:
+def _drawn(link: Link, state: str, holds: str, mend: str, says: dict[str, str]) -> Text:
     if state == "fails":
-        mend = link.fails[verdict.code].format_map(says)
-        return Text.assemble(("✗ ", "red"), (f"{link.name}: {verdict.code}", "bold red"), f"  {mend}")
+        return Text.assemble(("✗ ", "red"), (link.name, "bold red"), f": {mend.format_map(says)}")
     if state == "unknown":
         return Text(f"· {link.name}: not judged", style="dim")
-    return Text.assemble(("✓ ", "green"), _held(link, verdict, says))
+    return Text.assemble(("✓ ", "green"), holds.format_map(says))
 
 
-def _held(link: Link, verdict: Verdict, says: dict[str, str]) -> str:
-    """What is not there holds too: a key without a branch is good for each."""
-    absent = {
-        "branch": (verdict.branch_id, "any branch"),
-        "user": (verdict.user_id, "nobody's own"),
-        "access": (verdict.user_id, "needs no access"),
+def _absent(asked: Verification, verdict: Verdict) -> dict[str, str]:
+    """What is said of links that hold because there is nothing to judge."""
+    nothing = {
         "expiry": (verdict.expires_at, "never expires"),
-        "scopes": (verdict.scopes, "no scopes, and none asked"),
+        "branch": (verdict.branch_id, "good for every branch"),
+        "user": (verdict.user_id, "owned by no user"),
+        "access": (verdict.user_id, "so no access is needed"),
+        "environment": (asked.environment, "no environment asked for"),
+        "asked app": (asked.app_id, "no app asked for"),
+        "asked branch": (asked.branch_id, "no branch asked for"),
+        "scopes": (asked.scopes, "no scope asked for"),
     }
-    value, instead = absent.get(link.name, (True, ""))
-    return link.holds.format_map(says) if value else instead
+    return {name: instead for name, (value, instead) in nothing.items() if not value}
 
 
 def _said(value: Any) -> str:

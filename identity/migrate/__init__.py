@@ -1,13 +1,14 @@
 """Migrations: yoyo's files and steps, made safe against two at once, a kill -9, and an edit."""
 
 from identity.migrate.files import Step, directory, ids, read
-from identity.migrate.logins import login_exists, make_login, make_roles
+from identity.migrate.logins import connect, login_exists, make_login, make_roles, new_password
 from identity.migrate.steps import Status, apply, missing, must_not_be_behind, plan, rollback, status
 
 __all__ = [
     "Status",
     "Step",
     "apply",
+    "connect",
     "directory",
     "ids",
     "login_exists",
@@ -15,6 +16,7 @@ __all__ = [
     "make_roles",
     "missing",
     "must_not_be_behind",
+    "new_password",
     "plan",
     "read",
     "rollback",

@@ -12,6 +12,12 @@ from psycopg import sql
 from identity.errors import StartError
 from identity.migrate.files import directory
 
+IS_OURS = """
+SELECT NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)
+       AND pg_has_role(oid, 'identity_app', 'MEMBER')
+  FROM pg_roles WHERE rolname = %s
+"""
+
 
 def connect(url: str) -> psycopg.Connection[Any]:
     try:
@@ -42,21 +48,35 @@ def make_roles(url: str) -> None:
                 return
 
 
-def make_login(url: str, name: str, *, with_password: bool = True) -> str | None:
+def new_password() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def make_login(url: str, name: str, password: str | None) -> None:
     """The service's login: NOINHERIT, and a member of what the service becomes and of nothing else. Its password is
-    made here and hashed before it is sent, so that no server log can hold it. None where it has no password."""
-    password = secrets.token_urlsafe(32) if with_password else None
-    with connect(url) as connection, connection.transaction():
-        pg16 = connection.info.server_version >= 160000
-        login = sql.Identifier(name)
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(login))
-        if password:
-            hashed = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(login, hashed))
-        for role in ("identity_app", "identity_verifier", "identity_platform"):
-            grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), login)
-            connection.execute(grant + sql.SQL(" WITH INHERIT FALSE, SET TRUE") if pg16 else grant)
-    return password
+    hashed before it is sent, so that no server log can hold it; None gives it none. One of ours that is there already
+    is made so again; any other is refused."""
+    try:
+        with connect(url) as connection, connection.transaction():
+            _make_login(connection, name, password)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StartError(
+            f"This login may not make the login {name} ({error.diag.message_primary}): "
+            "use one that is superuser or has CREATEROLE, or name another with --service-login."
+        ) from None
+
+
+def _make_login(connection: psycopg.Connection[Any], name: str, password: str | None) -> None:
+    login, found = sql.Identifier(name), connection.execute(IS_OURS, [name]).fetchone()
+    if found == (False,):
+        raise StartError(f"There is a login {name} that was not made for this: name another with --service-login.")
+    connection.execute(sql.SQL("{} ROLE {} LOGIN NOINHERIT").format(sql.SQL("ALTER" if found else "CREATE"), login))
+    if password:
+        hashed = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(login, hashed))
+    options = sql.SQL(" WITH INHERIT FALSE, SET TRUE" if connection.info.server_version >= 160000 else "")
+    for role in ("identity_app", "identity_verifier", "identity_platform"):
+        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), login) + options)
 
 
 def login_exists(url: str, name: str) -> bool:

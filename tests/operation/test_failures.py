@@ -39,7 +39,7 @@ def server(data_dir: Path) -> Iterator[embedded.Server]:
     """A server that this test may kill."""
     with embedded.server(data_dir, embedded.DURABLE) as place:
         migrate.apply(place.url(embedded.SUPERUSER))
-        migrate.make_login(place.url(embedded.SUPERUSER), LOGIN, with_password=False)
+        migrate.make_login(place.url(embedded.SUPERUSER), LOGIN, None)
         yield place
 
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from identity.cli.start import new_secret_key
 from identity.db import settings_of
 from identity.errors import StartError
-from identity.migrate import make_login
+from identity.migrate import make_login, new_password
 from identity.settings import Settings
 from identity.stores import open_stores
 from identity.verify import open_verifier
@@ -31,7 +31,8 @@ INHERITED = "ALTER ROLE {login} INHERIT; REVOKE {role} FROM {login}; GRANT {role
 def login(database: Database, *statements: str, **names: str) -> Iterator[str]:
     """The URL of a login as the service's is made, and then changed."""
     name = unique("login").replace("-", "_")
-    password = make_login(database.admin_url, name)
+    password = new_password()
+    make_login(database.admin_url, name, password)
     try:
         for statement in statements:
             change(database, statement, login=name, **names)

@@ -1,0 +1,110 @@
+"""Can this login set a database up: what is wrong is said in a sentence, with what mends it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from identity.errors import StartError
+
+CONNECT_TIMEOUT_S = 5
+OLDEST = 150000
+
+ABOUT = """
+SELECT current_user::text AS login, current_database()::text AS database, pg_backend_pid() AS pid,
+       pg_is_in_recovery() AS is_replica, current_setting('server_version') AS version,
+       current_setting('server_version_num')::int AS version_num, current_setting('server_encoding') AS encoding,
+       r.rolsuper AS is_superuser, r.rolcreaterole AS may_make_roles,
+       pg_has_role(d.datdba, 'USAGE') AS owns_database
+  FROM pg_roles AS r, pg_database AS d
+ WHERE r.rolname = current_user AND d.datname = current_database()
+"""
+
+CURES = (
+    (
+        r"resolve host|translate host name|Name or service not known",
+        "there is no host of that name: check its spelling",
+    ),
+    (r"Connection refused", "nothing listens there; see that PostgreSQL runs, on this host and port"),
+    (r"No such file or directory", "there is no such socket; see that PostgreSQL runs, and name its host"),
+    (r"timeout|timed out", "it does not answer; a firewall may be in the way, or the host another"),
+    (r"no password supplied", "this login needs a password"),
+    (r"password authentication failed", "the login or its password is wrong"),
+    (r"no pg_hba\.conf entry", "the server lets nobody of that name in from here: add a line to its pg_hba.conf"),
+    (r'role ".*" does not exist', "there is no such login"),
+    (r"authentication failed", "the server does not take this user for that login"),
+    (r'database ".*" does not exist', "there is no such database: CREATE DATABASE it, owned by this login"),
+    (r"unsupported startup parameter", "a pooler answers: name the server itself, on its own port (often 5432)"),
+    (r"server does not support SSL", "it has no TLS, and the URL asks for it: sslmode=prefer"),
+    (r"too many (clients|connections)|remaining connection slots", "all its connections are taken"),
+)
+"""libpq's words, and what they mean for somebody who sets things up."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database that this login can set up."""
+
+    login: str
+    name: str
+    version: str
+    is_superuser: bool
+
+    def __str__(self) -> str:
+        rights = "superuser" if self.is_superuser else "may make roles, owns the database"
+        return f"PostgreSQL {self.version}, database {self.name}, login {self.login}: {rights}"
+
+
+def masked(url: str) -> str:
+    """The URL as it may be shown: a password is dots."""
+    parts = conninfo_to_dict(url)
+    parts.pop("password", None)
+    named = " ".join(f"{name}={parts[name]}" for name in ("host", "port", "dbname", "user") if parts.get(name))
+    return f"{named} password=••••••••" if conninfo_to_dict(url).get("password") else named
+
+
+def examine(url: str) -> Database:
+    """Connects and looks. StartError with what is wrong and what mends it."""
+    try:
+        where = masked(url) or "the default server"
+        connection = psycopg.connect(make_conninfo(url, connect_timeout=CONNECT_TIMEOUT_S), autocommit=True)
+    except psycopg.ProgrammingError:
+        raise StartError("This is no PostgreSQL URL: postgresql://LOGIN:PASSWORD@HOST:PORT/DATABASE") from None
+    except psycopg.OperationalError as error:
+        raise StartError(f"No connection to {where}: {_cure(str(error))}.") from None
+    with connection:
+        found = connection.cursor(row_factory=psycopg.rows.dict_row).execute(ABOUT).fetchone()
+        assert found is not None
+        if wrong := _what_is_wrong(found, connection.info.backend_pid):
+            raise StartError(wrong)
+        return Database(found["login"], found["database"], found["version"], found["is_superuser"])
+
+
+def _cure(said: str) -> str:
+    for pattern, cure in CURES:
+        if re.search(pattern, said, re.IGNORECASE):
+            return cure
+    return said.strip().splitlines()[-1].rstrip(".")
+
+
+def _what_is_wrong(found: dict[str, Any], pid: int) -> str | None:
+    login, database = found["login"], found["database"]
+    if found["version_num"] < OLDEST:
+        return f"This is PostgreSQL {found['version']}: it must be 15 or later."
+    if found["pid"] != pid:  # the server's process is another than the one that we were told of
+        return "A pooler answers, and a direct connection is needed here: name the server itself, on its own port."
+    if found["is_replica"]:
+        return "This server is a replica, and takes no changes: name the primary."
+    if found["encoding"] != "UTF8":
+        return f"The database {database} is in {found['encoding']}: make one with ENCODING 'UTF8'."
+    if found["is_superuser"]:
+        return None
+    if not found["may_make_roles"]:
+        return f"The login {login} may make no roles: ALTER ROLE {login} CREATEROLE, or use one that may."
+    if not found["owns_database"]:
+        return f"The login {login} does not own the database: ALTER DATABASE {database} OWNER TO {login}."
+    return None
