@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from itertools import chain
@@ -41,8 +44,17 @@ def service() -> Iterator[Service]:
 
 def run(service: Service, script: str) -> str:
     script = script.replace("http://127.0.0.1:8080", service.url).replace(".identity/", f"{service.data_dir}/")
+    env = os.environ | {
+        "IDENTITY_DATA_DIR": str(service.data_dir),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=service.data_dir, capture_output=True, text=True, check=False
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=service.data_dir,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -53,6 +65,15 @@ def test_its_commands_provision_and_verify(service: Service) -> None:
     assert said.count('"valid":true,"code":"valid"') == 1
     assert said.count('"valid":false,"code":"revoked"') == 1
     assert "problem" not in said
+
+
+def test_its_command_line_says_what_it_shows(service: Service) -> None:
+    commands, tree = re.findall(r"```(?:bash)?\n(.*?)```", section("The command line"), re.DOTALL)
+    said = run(service, commands)
+    id = re.findall(r"key (\w{22}): till-7", said)[0]
+    assert re.sub(r"key \w{22}", f"key {id}", tree) in said
+    assert "exit code 1" in said
+    assert [user["id"] for user in json.loads(said.splitlines()[-1])["items"]] != ["peter"]
 
 
 def test_what_it_says_that_make_run_prints_is_what_it_prints(service: Service) -> None:
