@@ -131,7 +131,7 @@ class LimitedProtocol(TimedProtocol):
     def _judge_head(self) -> None:
         """What the parser lets through, and another parser on the way may have read otherwise."""
         version = self.parser.get_http_version()
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        codings = [value.strip(b" \t").lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version not in ("1.0", "1.1"):
             self._refuse(505, "http_version_not_supported", "This service speaks HTTP/1.1.")
         elif codings and (codings != [b"chunked"] or version == "1.0"):
