@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg.conninfo import conninfo_to_dict
+
 from identity.cli.start import new_secret_key
 from tests.operation.http import wait_until_ready
 from tests.running import free_port
@@ -53,3 +55,7 @@ def serving(database: Database, *, module: str = "identity", **variables: str) -
         finally:
             process.terminate()
             process.wait(END_S)
+
+
+def password_of(database: Database) -> str:
+    return str(conninfo_to_dict(database.service_url)["password"])
