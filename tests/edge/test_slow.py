@@ -17,7 +17,7 @@ from identity.cli.listening import HTTP
 from identity.settings import Settings
 from tests.conftest import Organisation
 from tests.edge.conftest import RECEIVE_S
-from tests.edge.process import serving
+from tests.edge.process import Service, serving
 from tests.edge.wire import VERIFY, Client, connected, get, request, verify
 from tests.server import Database
 
@@ -49,6 +49,15 @@ async def test_what_was_answered_before_it_arrived_is_not_answered_twice(wire: C
     await wire.send(request("Content-Length: 10", line="POST /nowhere HTTP/1.1", body="{"))
     assert (await wire.answer()).status == 404
     assert await wire.is_closed(RECEIVE_S + 1)
+
+
+async def test_what_comes_after_a_refusal_is_not_served(wire: Client, service: Service) -> None:
+    await wire.send(request("Content-Length: 10", line=VERIFY, body="{"))
+    assert (await wire.answer()).status == 408
+    await wire.send("x" * 9 + get("/nowhere", "X-Request-Id: too-late"))
+    assert await wire.is_closed()
+    await asyncio.sleep(0.2)
+    assert "too-late" not in service.output
 
 
 @pytest.mark.parametrize("drop", ["\r\n", "\n"])
@@ -105,6 +114,20 @@ async def test_who_does_not_read_its_answers_loses_its_connection(impatient: tup
         await asyncio.sleep(0.1)
         assert server.server_state.connections
         assert await none_left(server, 4)
+
+
+async def test_who_reads_late_keeps_its_connection(impatient: tuple[int, uvicorn.Server]) -> None:
+    async with connected(impatient[0]) as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(get("/openapi.json") * 60)
+        await asyncio.sleep(0.5)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(59):
+            assert (await client.answer()).status == 200
+        await asyncio.sleep(0.8)
+        assert (await client.answer()).status == 200
+        await client.send(get("/healthz"))
+        assert (await client.answer()).status == 200
 
 
 async def test_who_asks_to_close_and_does_not_read_loses_it_too(impatient: tuple[int, uvicorn.Server]) -> None:
