@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import signal
 import sys
@@ -18,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, health, keys, openapi, tenants, user_apps, users, wire
+from identity.api import app_keys, apps, branches, health, keys, logs, openapi, tenants, user_apps, users, wire
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
@@ -98,9 +97,7 @@ def asgi() -> ASGIApp:
     """What uvicorn imports in each worker."""
     if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
         signal_on_parents_death(signal.SIGTERM, parent.pid)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for name in ("uvicorn", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logs.configure(sys.stdout)
     settings = Settings()
     LimitedProtocol.receive_timeout_s = settings.receive_timeout_s
     return make_app(settings)
