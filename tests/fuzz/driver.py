@@ -44,6 +44,8 @@ class Driver:
     world: World = field(default_factory=World)
     canaries: dict[str, set[bytes]] = field(default_factory=dict)
     """By tenant: what no answer to another may hold."""
+    wrote: bool = False
+    """Since all was last looked at."""
 
     def text(self, by: Caller) -> str:
         return self.service.platform_key if by.key is None else by.key.text
@@ -78,6 +80,7 @@ class Driver:
     ) -> tuple[Record | None, Fields]:
         """Sent, and compared with what the model makes of it: the record, and what was told."""
         answer = self.service.run(self.send(by, target.tenant_id, method, path, **more))
+        self.wrote = self.wrote or method != "GET"
         told: Fields = answer.json() if answer.content else {}
         try:
             judge(self.world, by, target)

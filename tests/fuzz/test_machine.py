@@ -19,8 +19,8 @@ from identity.settings import Settings
 from tests.fuzz.driver import Service
 from tests.fuzz.machine import Machine
 
-EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "12"))
-STEPS = 40
+EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "15"))
+STEPS = 60
 # To shrink takes minutes: that is for whoever looks for a bug, not for CI.
 PHASES = (Phase.generate, Phase.shrink) if "IDENTITY_FUZZ_SHRINK" in os.environ else (Phase.generate,)
 
