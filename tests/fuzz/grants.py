@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tests.fuzz.lives import must_match
 from tests.fuzz.model import SOME, App, Fields, Key, Record, Refused, Tenant, World, covered, living, merged
-from tests.fuzz.nouns import Condition, must_match
+from tests.fuzz.nouns import Condition
 
 MANAGEMENT = {"*", "keys:verify", "keys:verify/shop", "users:read", "audit:read"}
 """Those of them that are tried."""

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis.stateful import rule
 
 from tests.fuzz import grants, pools
-from tests.fuzz.model import App, Caller, Fields, Key, Record, Target, Tenant
+from tests.fuzz.callers import Caller, Target
+from tests.fuzz.model import App, Fields, Key, Record, Tenant
 from tests.fuzz.noun_rules import By, NounRules
 from tests.fuzz.nouns import Condition
 
@@ -109,7 +110,7 @@ class KeyRules(NounRules):
         key = keys[-1 - k % len(keys)]
         return key, a if a == 1 else pools.IDS["app"].index(key.app_id)
 
-    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.numbers)
+    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent)
     def get_key(self, by: By, t: int, a: int, k: int) -> None:
         key, a = self.key(t, a, k)
         self.driver.call(
@@ -124,7 +125,7 @@ class KeyRules(NounRules):
         by=pools.callers,
         t=pools.tenants,
         a=pools.apps,
-        k=pools.numbers,
+        k=pools.recent,
         changes=pools.any_key_changes,
         c=pools.conditions,
     )
@@ -145,7 +146,7 @@ class KeyRules(NounRules):
             headers=self.driver.conditional(key, c),
         )
 
-    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.numbers, verb=pools.key_verbs)
+    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, verb=pools.key_verbs)
     def move_key(self, by: By, t: int, a: int, k: int, verb: str) -> None:
         key, a = self.key(t, a, k)
 
@@ -156,7 +157,7 @@ class KeyRules(NounRules):
         target = self.target(t, a, "keys:write")
         self.driver.call(self.caller(by, t), target, "POST", self.path(t, a, f"keys/{key.id}/{verb}"), effect)
 
-    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.numbers, shown=pools.shown, c=pools.conditions)
+    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, shown=pools.shown, c=pools.conditions)
     def delete_key(self, by: By, t: int, a: int, k: int, shown: bool, c: Condition) -> None:
         key, a = self.key(t, a, k)
 
@@ -173,7 +174,7 @@ class KeyRules(NounRules):
             headers=self.driver.conditional(key, c) | self.preferring(shown),
         )
 
-    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.numbers, grace_s=pools.grace_s)
+    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, grace_s=pools.grace_s)
     def rotate(self, by: By, t: int, a: int, k: int, grace_s: int) -> None:
         key, a = self.key(t, a, k)
         self.rotate_by(self.caller(by, t), t, a, key, grace_s)

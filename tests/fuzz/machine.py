@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from hypothesis.stateful import initialize, invariant, rule
 
 from tests.fuzz import pools
+from tests.fuzz.callers import Caller, Target, judge, judge_credential
 from tests.fuzz.key_rules import KeyRules
-from tests.fuzz.model import App, Caller, Fields, Key, Record, Refused, Target, folded, judge, judge_credential, living
+from tests.fuzz.model import App, Fields, Key, Record, Refused, folded, living
 from tests.fuzz.noun_rules import By
 from tests.fuzz.nouns import TENANT, USER, Noun
 
@@ -123,7 +124,7 @@ class Machine(KeyRules):
             answer = self.service.run(self.driver.send(who, target.tenant_id, "GET", path, params=where))
             self.driver.must_be_refused(answer, refused)
         else:
-            self.service.run(self.driver.must_list(who, target.tenant_id, path, where, records, key))
+            self.service.run(self.driver.must_list(who, target.tenant_id, path, where, records, key, limit=2))
 
     @invariant()
     def all_is_as_it_should_be(self) -> None:
@@ -137,6 +138,7 @@ class Machine(KeyRules):
 
     def teardown(self) -> None:
         if hasattr(self, "driver"):
+            self.driver.buried.clear()
             self.service.run(self.driver.look(self.ids))
 
 

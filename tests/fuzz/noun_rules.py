@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.fuzz import grants, nouns, pools
+from tests.fuzz import grants, lives, pools
+from tests.fuzz.callers import Caller, Target
 from tests.fuzz.driver import Driver, Service
-from tests.fuzz.model import Caller, Fields, Record, Refused, Target, Tenant
+from tests.fuzz.model import Fields, Record, Refused, Tenant
 from tests.fuzz.nouns import TENANT, Condition, Noun, Place
 
 PLATFORM = Caller(None)
@@ -38,7 +39,7 @@ class NounRules(RuleBasedStateMachine):
             if not by.is_platform:
                 raise Refused(403, "platform_only")
             given = {name: value for name, value in body.items() if name != "admin_key"}
-            made = nouns.create(self.world, place, given)
+            made = lives.create(self.world, place, given)
             assert isinstance(made, Tenant)
             key = grants.admin_key(self.world, made, told["admin_key"])
             assert key.agrees_with(told["admin_key"])
@@ -89,7 +90,7 @@ class NounRules(RuleBasedStateMachine):
             place.target("write"),
             "POST",
             place.list_path,
-            lambda told: (nouns.create(self.world, place, body), 201),
+            lambda told: (lives.create(self.world, place, body), 201),
             json=body,
         )
 
@@ -100,7 +101,7 @@ class NounRules(RuleBasedStateMachine):
         body = self.filled(place, body)
 
         def effect(told: Fields) -> tuple[Record, int]:
-            record, status = nouns.put(self.world, who, place, body, c)
+            record, status = lives.put(self.world, who, place, body, c)
             if noun is TENANT and status == 201:
                 self.driver.watch(place.id, told["ref"])
             return record, status
@@ -125,7 +126,7 @@ class NounRules(RuleBasedStateMachine):
             place.target("write"),
             "PATCH",
             place.path,
-            lambda told: (nouns.patch(self.world, who, place, changes, c), 200),
+            lambda told: (lives.patch(self.world, who, place, changes, c), 200),
             json=changes,
             headers=self.driver.conditional(place.find(self.world), c),
         )
@@ -147,7 +148,7 @@ class NounRules(RuleBasedStateMachine):
             place.target("write"),
             "DELETE",
             place.path,
-            lambda told: (nouns.delete(self.world, place, c), 200 if shown else 204),
+            lambda told: (lives.delete(self.world, place, c), 200 if shown else 204),
             headers=headers,
         )
 
@@ -161,7 +162,7 @@ class NounRules(RuleBasedStateMachine):
 
         def effect(told: Fields) -> tuple[Record, int]:
             is_back = verb == "restore"
-            return nouns.restore(self.world, place) if is_back else nouns.move(self.world, place, verb), 200
+            return lives.restore(self.world, place) if is_back else lives.move(self.world, place, verb), 200
 
         target = place.target("write", platform_only=True, reaches_tombstone=verb == "restore")
         self.driver.call(who, target, "POST", f"{place.path}/{verb}", effect)
@@ -171,11 +172,26 @@ class NounRules(RuleBasedStateMachine):
         place, who = self.place(noun, t, a, n), self.caller(by, t)
 
         def effect(told: Fields) -> tuple[None, int]:
-            nouns.purge(self.world, place, is_over=is_over)
+            lives.purge(self.world, place, is_over=is_over)
             return None, 204
 
         target = place.target("write", platform_only=True, reaches_tombstone=True)
         self.driver.call(who, target, "POST", f"{place.path}/purge", effect, hasty=is_over)
+
+    @precondition(lambda self: hasattr(self, "driver") and self.fallen())
+    @rule()
+    def revive(self) -> None:
+        """A tenant that fell, in one step: nothing else can happen there."""
+        t, by = self.fallen()[0], ("platform", 0)
+        tenant = self.world.tenants.get(self.ids[t])
+        if tenant is None:
+            self.create_tenant(t, {"name": "Acme"})
+        else:
+            self.move(by, t, 0, 0, (TENANT, "restore" if tenant.is_deleted else "activate"))
+
+    def fallen(self) -> list[int]:
+        found = [self.world.tenants.get(id) for id in self.ids]
+        return [t for t, each in enumerate(found) if each is None or each.is_deleted or each.status == "suspended"]
 
     @rule(by=pools.callers, t=pools.tenants, a=pools.apps, n=pools.which, noun=pools.nouns)
     def get(self, by: By, t: int, a: int, n: int, noun: Noun) -> None:
