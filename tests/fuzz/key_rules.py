@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from hypothesis.stateful import rule
@@ -146,16 +147,17 @@ class KeyRules(NounRules):
             headers=self.driver.conditional(key, c),
         )
 
-    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, verb=pools.key_verbs)
-    def move_key(self, by: By, t: int, a: int, k: int, verb: str) -> None:
-        key, a = self.key(t, a, k)
+    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, verbs=pools.key_verbs)
+    def move_key(self, by: By, t: int, a: int, k: int, verbs: list[str]) -> None:
+        (key, a), who = self.key(t, a, k), self.caller(by, t)
+        moves = {"disable": grants.disable, "enable": grants.enable, "revoke": grants.revoke}
+        for verb in verbs:
+            path, move = self.path(t, a, f"keys/{key.id}/{verb}"), moves[verb]
 
-        def effect(told: Fields) -> tuple[Record, int]:
-            found = grants.find_key(*self.app(t, a), key.id)
-            return {"disable": grants.disable, "enable": grants.enable, "revoke": grants.revoke}[verb](found), 200
+            def effect(told: Fields, move: Callable[[Key], Key] = move) -> tuple[Record, int]:
+                return move(grants.find_key(*self.app(t, a), key.id)), 200
 
-        target = self.target(t, a, "keys:write")
-        self.driver.call(self.caller(by, t), target, "POST", self.path(t, a, f"keys/{key.id}/{verb}"), effect)
+            self.driver.call(who, self.target(t, a, "keys:write"), "POST", path, effect)
 
     @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, shown=pools.shown, c=pools.conditions)
     def delete_key(self, by: By, t: int, a: int, k: int, shown: bool, c: Condition) -> None:

@@ -156,10 +156,13 @@ class NounRules(RuleBasedStateMachine):
         return {"Prefer": "return=representation"} if shown else {}
 
     @rule(by=pools.callers, t=pools.tenants, a=pools.apps, n=pools.which, what=pools.moves)
-    def move(self, by: By, t: int, a: int, n: int, what: tuple[Noun, str]) -> None:
-        noun, verb = what
+    def move(self, by: By, t: int, a: int, n: int, what: tuple[Noun, list[str]]) -> None:
+        noun, verbs = what
         place, who = self.place(noun, t, a, n), self.caller(by, t)
+        for verb in verbs:
+            self.move_one(who, place, verb)
 
+    def move_one(self, who: Caller, place: Place, verb: str) -> None:
         def effect(told: Fields) -> tuple[Record, int]:
             is_back = verb == "restore"
             return lives.restore(self.world, place) if is_back else lives.move(self.world, place, verb), 200
@@ -187,7 +190,7 @@ class NounRules(RuleBasedStateMachine):
         if tenant is None:
             self.create_tenant(t, {"name": "Acme"})
         else:
-            self.move(by, t, 0, 0, (TENANT, "restore" if tenant.is_deleted else "activate"))
+            self.move(by, t, 0, 0, (TENANT, ["restore", "activate"]))
 
     def fallen(self) -> list[int]:
         found = [self.world.tenants.get(id) for id in self.ids]

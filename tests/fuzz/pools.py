@@ -15,6 +15,12 @@ BRANCH_IDS = ["mad", "bcn"]
 USER_IDS = ["ana", "bob", "eve"]
 IDS: dict[str, list[str]] = {"tenant": [""], "app": [*APP_IDS, "identity"], "branch": BRANCH_IDS, "user": USER_IDS}
 
+
+def _some(verbs: list[str]) -> st.SearchStrategy[list[str]]:
+    """One after the other: what a move does depends on the one before."""
+    return st.lists(st.sampled_from(verbs), min_size=1, max_size=3)
+
+
 FIRST: list[tuple[Noun, Fields]] = [
     (APP, {"name": "Shop", "type": "web", "metadata": {}}),
     (BRANCH, {"code": "MAD", "name": "Madrid", "type": "store", "metadata": {}}),
@@ -22,7 +28,7 @@ FIRST: list[tuple[Noun, Fields]] = [
 ]
 FIRST_KEYS: list[Fields] = [
     {"name": "till", "scopes": ["orders:*"], "branch_id": "mad", "user_id": "ana"},
-    {"name": "till", "scopes": []},
+    {"name": "till", "scopes": [], "user_id": "bob", "metadata": {}},
 ]
 
 tenants = st.sampled_from([0, 0, 0, 1, 1])
@@ -39,7 +45,7 @@ conditions: st.SearchStrategy[Condition] = st.sampled_from(["none", "none", "fre
 put_conditions: st.SearchStrategy[Condition] = st.sampled_from(["none", "none", "fresh", "stale", "any", "absent"])
 user_ids = st.sampled_from(USER_IDS)
 access_statuses = st.sampled_from(["active", "revoked"])
-key_verbs = st.sampled_from(["disable", "enable", "enable", "revoke"])
+key_verbs = _some(["disable", "enable", "revoke"])
 grace_s = st.sampled_from([0, 0, 3600])
 
 _metadata = st.sampled_from([{}, {"n": 1}, {"deep": {"a": 1}}])
@@ -99,7 +105,7 @@ def _changes(noun: Noun) -> st.SearchStrategy[Fields]:
 
 bodies = nouns.flatmap(lambda noun: st.tuples(st.just(noun), _new(noun)))
 changes = nouns.flatmap(lambda noun: st.tuples(st.just(noun), _changes(noun)))
-moves = nouns.flatmap(lambda noun: st.tuples(st.just(noun), st.sampled_from([*noun.moves, "restore", "restore"])))
+moves = nouns.flatmap(lambda noun: st.tuples(st.just(noun), _some([*noun.moves, "restore"])))
 
 filters: dict[str, st.SearchStrategy[Fields]] = {
     noun.name: st.fixed_dictionaries({}, optional={name: each for name, each in fields.items() if each is not None})
@@ -140,10 +146,10 @@ key_filters = st.fixed_dictionaries(
 )
 
 _key = {
-    "type": st.sampled_from(["secret", "secret", "public", "restricted", "service"]),
+    "type": st.sampled_from(["secret", "secret", "secret", "public", "restricted", "service"]),
     "environment": st.sampled_from(["live", "test"]),
-    "branch_id": st.sampled_from(BRANCH_IDS),
-    "user_id": st.sampled_from(USER_IDS),
+    "branch_id": st.sampled_from(["mad", "mad", "bcn"]),
+    "user_id": st.sampled_from(["ana", "bob", "bob", "eve"]),
     "expires_at": st.sampled_from(FUTURES),
     "metadata": _metadata,
 }
