@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import httpx2
@@ -16,6 +17,14 @@ from tests.fuzz.callers import Caller, Target, judge, judge_verifier
 from tests.fuzz.model import Fields, Key, Record, Refused, Tenant, World
 from tests.fuzz.nouns import Condition
 
+# Of each key something else each time; five, since a run begins with six keys.
+ASKS: list[Fields] = [
+    {},
+    {"branch_id": "bcn"},
+    {"scopes": ["orders:read"]},
+    {"app_id": "till"},
+    {"environment": "live", "branch_id": "mad"},
+]
 ABSENT_ETAG = '"0"'
 
 Effect = Callable[[Fields], tuple[Record | None, int]]
@@ -33,7 +42,7 @@ class Service:
     seen: Counter[str] = field(default_factory=Counter)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
 
 @dataclass
@@ -45,6 +54,7 @@ class Driver:
     world: World = field(default_factory=World)
     canaries: dict[str, set[bytes]] = field(default_factory=dict)
     """By tenant: what no answer to another may hold."""
+    asks: Iterator[Fields] = field(default_factory=lambda: cycle(ASKS))
     buried: set[str] = field(default_factory=set)
     wrote: bool = False
     """Since all was last looked at."""
@@ -140,10 +150,9 @@ class Driver:
         """All verdicts (of a key that is gone, once), and all lists of these tenants."""
         platform = Caller(None)
         for key in [key for key in self.world.issued if key.id not in self.buried]:
-            answer = await self.send(
-                platform, key.tenant_id, "POST", "/v1/keys/verify", hasty=True, json={"key": key.text}
-            )
-            self.verify(platform, key, {}, answer)
+            asked, body = next(self.asks), {"key": key.text}
+            answer = await self.send(platform, key.tenant_id, "POST", "/v1/keys/verify", hasty=True, json=body | asked)
+            self.verify(platform, key, asked, answer)
             if self.world.verdict(key, {}) == "not_found":
                 self.buried.add(key.id)
         for tenant_id in tenant_ids:
