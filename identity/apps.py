@@ -108,7 +108,8 @@ INSERT INTO identity.apps AS old (tenant_id, id, name, type, settings, metadata)
 SELECT %(tenant_id)s, id, name, type, settings, metadata
   FROM jsonb_populate_recordset(NULL::identity.apps, %(rows)s) AS given
  WHERE %(if_match)s::timestamptz[] IS NULL
-    OR EXISTS (SELECT FROM identity.apps WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL)
+    OR EXISTS (SELECT FROM identity.apps WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL
+                AND updated_at = ANY (%(if_match)s::timestamptz[]))
  ORDER BY id
     ON CONFLICT (tenant_id, id) DO UPDATE
    SET name = excluded.name, type = excluded.type, settings = excluded.settings, metadata = excluded.metadata

@@ -156,7 +156,8 @@ SELECT %(tenant_id)s, %(app_id)s, coalesce(given.id, known.id, identity.uuid7())
        ) AS known ON given.id IS NULL AND known.code = given.code
  WHERE %(if_match)s::timestamptz[] IS NULL
     OR EXISTS (SELECT FROM identity.branches
-                WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = given.id AND deleted_at IS NULL)
+                WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = given.id AND deleted_at IS NULL
+                AND updated_at = ANY (%(if_match)s::timestamptz[]))
  ORDER BY coalesce(given.id, known.id), given.code
     ON CONFLICT (tenant_id, app_id, id) DO UPDATE
    SET code = excluded.code, name = excluded.name, type = excluded.type, address = excluded.address,

@@ -119,7 +119,8 @@ SELECT %(tenant_id)s, coalesce(given.id, known.id, identity.uuid7()), given.user
         WHERE tenant_id = %(tenant_id)s AND username_canonical = ANY (%(names)s::text[]) AND deleted_at IS NULL
        ) AS known ON given.id IS NULL AND known.username_canonical = given.username_canonical
  WHERE %(if_match)s::timestamptz[] IS NULL
-    OR EXISTS (SELECT FROM identity.users WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL)
+    OR EXISTS (SELECT FROM identity.users WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL
+                AND updated_at = ANY (%(if_match)s::timestamptz[]))
  ORDER BY coalesce(given.id, known.id), given.username_canonical
     ON CONFLICT (tenant_id, id) DO UPDATE
    SET username = excluded.username, username_canonical = excluded.username_canonical, email = excluded.email,

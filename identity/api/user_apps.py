@@ -41,10 +41,14 @@ async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: s
     async def create() -> UserApp:
         return (await user_apps.grant(tenant_id, app_id, user_id))[0]
 
+    async def exists() -> bool:
+        await call.stores.users.get(tenant_id, user_id)  # whom the path names comes before any condition
+        return await user_apps.exists(tenant_id, app_id, user_id)
+
     return await call.put(
         create=create,
         replace=lambda if_match: user_apps.grant(tenant_id, app_id, user_id, if_match=if_match),
-        exists=lambda: user_apps.exists(tenant_id, app_id, user_id),
+        exists=exists,
     )
 
 
