@@ -21,6 +21,10 @@ from pydantic import (
 )
 
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+PRINTABLE_PATTERN = r"^[^\p{C}\p{Z}](( |[^\p{C}\p{Z}])*[^\p{C}\p{Z}])?$"
+"""What `printable` lets through, for those who read the schema. (ECMA 262 knows categories, pydantic does not.)"""
+EMAIL_PATTERN = r"^[^@\s\p{C}\p{Z}]+@[^@\s\p{C}\p{Z}]+$"
+YEARS_PATTERN = r"^([2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
 SCOPE_PATTERN = r"^(\*|[A-Za-z0-9._/-]+(:[A-Za-z0-9._/-]+)*(:\*)?)$"
 
 
@@ -53,13 +57,25 @@ def _email(text: str) -> str:
     return text
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+def shown(**schema: JsonValue) -> Any:
+    """Tells those who read the schema what a validator of ours holds."""
+    return Field(json_schema_extra=schema)
+
+
+Printable = Annotated[str, AfterValidator(printable), shown(pattern=PRINTABLE_PATTERN)]
+Text = Annotated[Printable, StringConstraints(min_length=1, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
 Email = Annotated[
-    str, StringConstraints(min_length=3, max_length=320), AfterValidator(printable), AfterValidator(_email)
+    str,
+    StringConstraints(min_length=3, max_length=320),
+    AfterValidator(printable),
+    AfterValidator(_email),
+    shown(pattern=EMAIL_PATTERN),
 ]
-Timezone = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_timezone)]
-Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+Timezone = Annotated[
+    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_timezone), shown(format="timezone")
+]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range), shown(pattern=YEARS_PATTERN)]
 Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
 Scopes = Annotated[tuple[Scope, ...], Field(max_length=100)]
 Metadata = dict[str, JsonValue]

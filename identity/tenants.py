@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
 from identity.errors import Conflict
-from identity.fields import Changes, Document, Filter, Given, Metadata, Slug, Text, Timezone, patch_of, unset
+from identity.fields import Changes, Document, Filter, Given, Metadata, Slug, Text, Timezone, patch_of, shown, unset
 
 PLATFORM = "platform"
 """The built-in tenant whose keys may address every other."""
@@ -27,7 +27,9 @@ Domain = Annotated[
     str,
     StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$", max_length=253),
 ]
-Dsn = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_without_secrets)]
+Dsn = Annotated[
+    str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_without_secrets), shown(format="dsn")
+]
 DbSchema = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 
 

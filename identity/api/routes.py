@@ -42,6 +42,12 @@ class Route:
     action: bool = False
     """Its last segment is a verb, so the parameter before it names what it acts on."""
     max_body: int = MIB
+    media: str = "application/json"
+    """What it answers."""
+    also: tuple[int, ...] = ()
+    """Other statuses with which it answers the same."""
+    raises: tuple[str, ...] = ()
+    """The codes that only its handler knows of; the others follow from the rest of this table and from the schema."""
 
     def __post_init__(self) -> None:
         if self.scope not in (*SCOPES, PUBLIC, ANY_KEY):
@@ -66,13 +72,28 @@ class Route:
         return self.handler.__name__
 
     @property
+    def makes(self) -> bool:
+        """Whether sending it twice would make two of something: so it honours an Idempotency-Key."""
+        return self.method == "POST" and self.status == 201
+
+    @property
     def verb(self) -> str:
         """What it does to its noun, at the command line too: the first word of its handler's name."""
         return self.name.split("_", 1)[0]
 
     @property
     def summary(self) -> str:
-        return (self.handler.__doc__ or self.name.replace("_", " ").capitalize()).strip().split("\n")[0]
+        """The first line of its handler's docstring."""
+        return _docstring(self.handler)[0].removesuffix(".")
+
+    @property
+    def description(self) -> str:
+        """The rest of it."""
+        return " ".join(line.strip() for line in _docstring(self.handler)[1:]).strip()
+
+
+def _docstring(handler: Handler) -> list[str]:
+    return (handler.__doc__ or handler.__name__.replace("_", " ").capitalize()).strip().splitlines()
 
 
 @dataclass
