@@ -35,10 +35,10 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def schemas_under(schema: Schema) -> Iterator[Schema]:
-    """The schema and all that it refers to. (None of ours is recursive.)"""
+    """The schema and all that it refers to. (But for any JSON, none of ours is recursive.)"""
     for node in nodes(resolve(DOCUMENT, schema)):
         yield node
-        if "$ref" in node:
+        if "$ref" in node and not node["$ref"].endswith("/JsonValue"):
             yield from schemas_under(node)
 
 

@@ -18,7 +18,9 @@ Tenants, their apps, branches and users, and the app keys with which services ca
 Send a key as `Authorization: Bearer KEY`: `Authorize` does so for what you try out here. Each operation names the scope
 that it needs, and each error the codes that it may carry, which are explained [below](#codes). Bodies are JSON, and
 closed: an unknown field is refused. Text holds no NUL and no lone surrogate, whole numbers fit into 64 bits, documents
-nest to 32 levels. Instants are RFC 3339 in UTC, durations are seconds."""
+nest to 32 levels. Instants are RFC 3339 in UTC, durations are seconds. The format `printable` means no control
+characters and no white space around, `timezone` a name of the IANA database, `dsn` a connection string without a
+secret."""
 
 
 def document(routes: Sequence[Route], base_url: str) -> dict[str, Any]:

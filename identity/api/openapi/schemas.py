@@ -42,6 +42,17 @@ PROBLEM = {
     },
 }
 
+_WHOLE = {"minimum": -(2**63), "maximum": 2**63 - 1}
+JSON_VALUE = {
+    "description": "Any JSON, its numbers within 64 bits.",
+    "anyOf": [
+        {"type": ["null", "boolean", "string"]},
+        {"type": "number", **_WHOLE},
+        {"type": "array", "items": {"$ref": REF.format(model="JsonValue")}},
+        {"type": "object", "additionalProperties": {"$ref": REF.format(model="JsonValue")}},
+    ],
+}
+
 _ID_SCHEMAS = {
     "tenant_id": (SLUG_PATTERN, "acme"),
     "app_id": (SLUG_PATTERN, "shop"),
@@ -93,13 +104,17 @@ def schemas(routes: Sequence[Route]) -> dict[str, Any]:
         if (row := row_of(route.answers)) is not None:
             models[row, "serialization"] = None
     _, schema = models_json_schema(list(models), ref_template=REF, schema_generator=Strictly)
-    found: dict[str, Any] = schema["$defs"]
+    found: dict[str, Any] = schema["$defs"] | {"JsonValue": JSON_VALUE}
     for route in routes:
         if route.method == "PUT" and route.takes is not None:
-            given = found[route.takes.__name__]
-            required = [name for name in given["required"] if name != "id"]
-            found[route.takes.__name__ + "Put"] = {**given, "required": required}
+            found[route.takes.__name__ + "Put"] = _without_id(found[route.takes.__name__])
     return found
+
+
+def _without_id(schema: dict[str, Any]) -> dict[str, Any]:
+    """The path has it. (The body may repeat it, as a record that was read does.)"""
+    properties = {name: each for name, each in schema["properties"].items() if name != "id"}
+    return {**schema, "properties": properties, "required": [name for name in schema["required"] if name != "id"]}
 
 
 def taken(route: Route) -> dict[str, Any]:
