@@ -36,18 +36,18 @@ class Route:
     status: int = 200
     where: type[BaseModel] | None = None
     """The equalities of a list's query."""
-    platform_only: bool = False
-    reaches_tombstones: bool = False
-    body_optional: bool = False
-    action: bool = False
-    """Its last segment is a verb, so the parameter before it names what it acts on."""
-    max_body: int = MIB
     media: str = "application/json"
     """What it answers."""
     also: tuple[int, ...] = ()
     """Other statuses with which it answers the same."""
     raises: tuple[str, ...] = ()
     """The codes that only its handler knows of; the others follow from the rest of this table and from the schema."""
+    platform_only: bool = False
+    reaches_tombstones: bool = False
+    body_optional: bool = False
+    action: bool = False
+    """Its last segment is a verb, so the parameter before it names what it acts on."""
+    max_body: int = MIB
 
     def __post_init__(self) -> None:
         if self.scope not in (*SCOPES, PUBLIC, ANY_KEY):
