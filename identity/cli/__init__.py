@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from identity.cli import init, keys, migrate, reset, serve
+from identity.cli.version import options
 from identity.errors import IdentityError, StartError
 
 
@@ -30,6 +31,7 @@ app = Identity(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.callback()(options)
 app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)

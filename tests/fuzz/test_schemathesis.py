@@ -53,7 +53,7 @@ max-steps = 12
 algorithms = []
 
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "304", "400", "401", "403", "404", "409", "412"]
+expected-statuses = ["2xx", "304", "400", "401", "403", "404", "409", "412", "422"]
 
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "431"]
