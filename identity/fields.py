@@ -66,7 +66,10 @@ def shown(**schema: JsonValue) -> Any:
     return Field(json_schema_extra=schema)
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+AS_WHOLE = BeforeValidator(_whole)
+"""Stands after the bounds of an Annotated: before them pydantic keeps them out of the schema."""
+Whole = Annotated[int, AS_WHOLE]
+Limit = Annotated[int, Field(ge=0, le=2**31 - 1), AS_WHOLE]
 Printable = Annotated[str, AfterValidator(printable), shown(format="printable")]
 Text = Annotated[Printable, StringConstraints(min_length=1, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]

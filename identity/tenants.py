@@ -14,6 +14,7 @@ from identity.fields import (
     Document,
     Filter,
     Given,
+    Limit,
     Metadata,
     Slug,
     Text,
@@ -43,7 +44,6 @@ Domain = Annotated[
 Dsn = Annotated[
     str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_without_secrets), shown(format="dsn")
 ]
-Limit = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
 DbSchema = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 
 

@@ -77,6 +77,10 @@ def test_every_reference_leads_somewhere() -> None:
         assert isinstance(resolve(DOCUMENT, {"$ref": reference}), dict)
 
 
+def test_bounds_are_told_in_words_of_json_schema() -> None:
+    assert not [node for node in nodes(DOCUMENT) if node.keys() & {"ge", "gt", "le", "lt"}]
+
+
 def test_every_route_is_in_it_and_nothing_else() -> None:
     found = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert found == {(route.method, route.path) for route in ROUTES}

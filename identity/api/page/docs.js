@@ -14,7 +14,7 @@ fetch("openapi.json")
     SwaggerUIBundle({
       spec: { ...spec, servers: [{ url: here }] },
       dom_id: "#operations",
-      docExpansion: "none",
+      docExpansion: "list",
       defaultModelsExpandDepth: 0,
       persistAuthorization: false,
       queryConfigEnabled: false,
