@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import (
@@ -16,36 +16,35 @@ from identity.fields import (
     Filter,
     Given,
     Metadata,
+    Printable,
     Slug,
     Text,
     Timezone,
     patch_of,
-    printable,
     unset,
 )
 
 Type = Literal["headquarters", "regional", "store", "warehouse", "franchise", "office", "other"]
 Status = Literal["active", "disabled"]
-Code = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(printable)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+Code = Annotated[Printable, StringConstraints(min_length=1, max_length=64)]
 Hour = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class Address(Document):
-    street: Line | None = None
-    city: Line | None = None
-    state: Line | None = None
-    postal_code: Line | None = None
-    country: Line | None = None
+    street: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Text | None = None
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
 
 
 class Contact(Document):
-    name: Line | None = None
+    name: Text | None = None
     email: Email | None = None
-    phone: Line | None = None
+    phone: Text | None = None
 
 
 class BranchSettings(Document):

@@ -12,7 +12,8 @@ from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
 
 Status = Literal["active", "suspended", "locked"]
-UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN)]
 
 
 class User(Row):

@@ -10,6 +10,7 @@ import typer
 from identity.cli import init, migrate, reset, serve, verify
 from identity.cli.commands import nouns
 from identity.cli.hints import next_step
+from identity.cli.version import options
 from identity.errors import IdentityError, StartError
 
 
@@ -42,6 +43,7 @@ app = Identity(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.callback()(options)
 app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)
