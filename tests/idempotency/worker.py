@@ -106,7 +106,7 @@ async def _sent(send: Send, message: Message) -> None:
     await send(message)
 
 
-def _serve(settings: Settings, listening: socket.socket, death: Death | None) -> None:
+def serve(settings: Settings, listening: socket.socket, death: Death | None) -> None:
     signal_on_parents_death(signal.SIGKILL, os.getppid())
     app = make_app(settings)
     if death is not None:
@@ -129,9 +129,9 @@ class Worker:
 
 
 @contextmanager
-def working(settings: Settings, death: Death | None = None, serve: Callable[..., None] = _serve) -> Iterator[Worker]:
+def working(settings: Settings, death: Death | None = None, run: Callable[..., None] = serve) -> Iterator[Worker]:
     listening = socket.create_server(("127.0.0.1", 0))
-    process = FORKS.Process(target=serve, args=(settings, listening, death), daemon=True)
+    process = FORKS.Process(target=run, args=(settings, listening, death), daemon=True)
     process.start()
     port = listening.getsockname()[1]
     listening.close()
