@@ -23,6 +23,8 @@ from starlette.responses import Response
 
 from identity.api.call import Call
 from identity.api.reading import single_header
+from identity.apps import IDENTITY
+from identity.auth import Principal, must_outrank
 from identity.errors import Conflict, FieldError, IdentityError, Invalid
 from identity.idempotency import KeptAnswer
 
@@ -135,17 +137,21 @@ async def _try(call: Call[Any], seal: Seal, body: bytes, make: Make) -> Response
             return None
         kept = await tx.idempotency.find(tenant_id, caller, seal.id)
         if kept is not None:
-            return _again(kept, seal, body)
+            return _again(call.principal, kept, seal, body)
         response = await make(replace(call, stores=tx))
         sealed = seal.close(_written(response))
         await tx.idempotency.keep(tenant_id, caller, seal.id, seal.hash(body), response.status_code, sealed)
         return response
 
 
-def _again(kept: KeptAnswer, seal: Seal, body: bytes) -> Response:
+def _again(principal: Principal, kept: KeptAnswer, seal: Seal, body: bytes) -> Response:
     if not hmac.compare_digest(kept.request_hash, seal.hash(body)):
         raise Reused
     headers, content = json.loads(seal.open(kept.answer))
+    made = json.loads(content)
+    key = made.get("admin_key") or made
+    if "key" in key and key["app_id"] == IDENTITY:
+        must_outrank(principal, key["scopes"])  # again: it may have lost rank since
     return Response(content, kept.status, {**headers, REPLAYED: "true"})
 
 
