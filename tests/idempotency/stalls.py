@@ -26,15 +26,16 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 
 
 @contextmanager
-def stalled(own: Database, at: str) -> Iterator[psycopg.Connection]:
-    """Whoever comes to this point waits until the block ends, or until the connection that it is given commits."""
+def stalled(own: Database, at: str, when: str = "true") -> Iterator[psycopg.Connection]:
+    """Whoever comes to this point with such a row waits until the block ends, or the connection that it is given
+    commits."""
     with psycopg.connect(own.admin_url) as gate:
         if at == "looking":
             gate.execute("LOCK TABLE identity.idempotency_keys")
             yield gate
             return
         execute(own.admin_url, FUNCTION)
-        execute(own.admin_url, f"{AT[at]} FOR EACH ROW EXECUTE FUNCTION public.stall()")
+        execute(own.admin_url, f"{AT[at]} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION public.stall()")
         gate.execute("SELECT pg_advisory_xact_lock(%s)", (GATE,))
         try:
             yield gate

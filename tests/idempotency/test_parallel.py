@@ -12,8 +12,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from identity.errors import Conflict
 from identity.idempotency import IdempotencyStore
 from identity.settings import Settings
+from identity.users import NewUser
 from tests.api.problems import told
 from tests.conftest import Api, Organisation, unique
 from tests.idempotency.keyed import calling, is_replayed, new_key, under
@@ -110,6 +112,39 @@ async def test_who_waits_too_long_is_told_so_and_meanwhile_holds_no_connection(
     answers = await asyncio.gather(*posting(workers, path, {"username": name}, key))
     assert {(answer.status_code, answer.content) for answer in answers} == {(201, made.content)}
     assert execute(own.admin_url, USERS_NAMED, name) == [(1,)]
+
+
+async def test_another_caller_or_path_does_not_wait_for_it(here: Organisation, own: Database) -> None:
+    key, held_up, path = new_key(), unique("stalled"), f"{here.path}/users"
+    second = await here.holding("*")
+    with stalled(own, "effect", "NEW.username LIKE 'stalled%'"):
+        sent = asyncio.create_task(here.admin.post(path, {"username": held_up}, **under(key)))
+        await someone_waits(own)
+        for caller, to, body in (
+            (second, path, {"username": unique("free")}),
+            (here.admin, f"{here.path}/apps/shop/keys", {"name": "free"}),
+            (second, f"{here.path}/apps/shop/keys", {"name": "free"}),
+        ):
+            assert (await caller.post(to, body, **under(key))).status_code == 201
+    assert (await sent).status_code == 201
+
+
+async def test_were_two_to_hold_one_key_the_row_of_the_first_would_undo_what_the_second_did(
+    here: Organisation, own: Database
+) -> None:
+    id, names = new_key().encode(), [unique("user") for _ in range(2)]
+
+    async def act(name: str) -> str:
+        try:
+            async with here.stores.transaction() as tx:
+                await tx.users.create(here.id, NewUser(username=name))
+                await tx.idempotency.keep(here.id, "key:k", id, b"hash", 201, b"sealed")
+        except Conflict as error:
+            return error.code
+        return "done"
+
+    assert Counter(await asyncio.gather(*map(act, names))) == {"done": 1, "idempotency_key_taken": 1}
+    assert sum(execute(own.admin_url, USERS_NAMED, name)[0][0] for name in names) == 1
 
 
 async def test_of_those_who_wait_in_one_worker_one_asks_the_database(
