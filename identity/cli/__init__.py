@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from identity.cli import init, keys, migrate, reset, serve
+from identity.cli import exporting, importing, init, keys, migrate, reset, serve
 from identity.errors import IdentityError, StartError
 
 
@@ -35,3 +35,12 @@ app.command()(init.init)
 app.command()(reset.reset)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(keys.app, name="keys")
+users = typer.Typer(help="Users.", no_args_is_help=True)
+users.command("import")(importing.import_users)
+users.command("export")(exporting.export_users)
+app.add_typer(users, name="users")
+branches = typer.Typer(help="Branches.", no_args_is_help=True)
+branches.command("import")(importing.import_branches)
+branches.command("export")(exporting.export_branches)
+app.add_typer(branches, name="branches")
+keys.app.command("export")(exporting.export_keys)
