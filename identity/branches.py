@@ -125,7 +125,7 @@ SELECT {COLUMNS}
   FROM identity.branches
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND deleted_at IS NULL
    AND (id = ANY (%(ids)s::text[]) OR code = ANY (%(codes)s::text[]))
- ORDER BY id FOR UPDATE
+ ORDER BY id FOR NO KEY UPDATE
 """
 
 LIST = f"""

@@ -89,7 +89,7 @@ SELECT {COLUMNS}
  WHERE tenant_id = %(tenant_id)s AND deleted_at IS NULL
    AND (id = ANY (%(ids)s::text[]) OR username_canonical = ANY (%(usernames)s::text[])
         OR email_canonical = ANY (%(emails)s::text[]))
- ORDER BY id FOR UPDATE
+ ORDER BY id FOR NO KEY UPDATE
 """
 
 LIST = f"""

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from identity.cli import exporting, importing, init, keys, migrate, reset, serve
+from identity.cli import exporting, importing, init, keys, migrate, reset, seed, serve
 from identity.errors import IdentityError, StartError
 
 
@@ -33,6 +33,7 @@ app = Identity(
 app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)
+app.command()(seed.seed)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(keys.app, name="keys")
 users = typer.Typer(help="Users.", no_args_is_help=True)

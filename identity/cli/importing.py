@@ -132,7 +132,10 @@ def _told(summary: Summary, wanted: Wanted) -> str:
 
 def _what_to_do(summary: Summary, first: Refusal, wanted: Wanted, name: str) -> str:
     if wanted.on_error is OnError.SKIP:
-        return f"{summary.refused:,} rows were refused: mend them in {summary.refused_file}, then import that file."
+        return (
+            f"{summary.refused:,} rows were refused: mend them in {summary.refused_file},"
+            " then import that file with the same options."
+        )
     where = f"{first.field}: {first.reason}" if first.field else first.reason
     return (
         f"Line {first.row.line} of {name} was refused ({where}), and nothing after it was looked at:"
