@@ -120,7 +120,10 @@ SELECT {COLUMNS}
  ORDER BY id
 """
 
+# One at a time in a tenant, as UPSERT: whoever looks records up by name, to make those that are missing, would else
+# meet another who does.
 HOLD_NAMED = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('branches ' || %(tenant_id)s, 0));
 SELECT {COLUMNS}
   FROM identity.branches
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND deleted_at IS NULL

@@ -83,7 +83,10 @@ SELECT {COLUMNS}
  ORDER BY id
 """
 
+# One at a time in a tenant, as UPSERT: whoever looks records up by name, to make those that are missing, would else
+# meet another who does.
 HOLD_NAMED = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('users ' || %(tenant_id)s, 0));
 SELECT {COLUMNS}
   FROM identity.users
  WHERE tenant_id = %(tenant_id)s AND deleted_at IS NULL

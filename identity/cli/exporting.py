@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,14 +28,38 @@ List = Callable[[Stores, str | None], Awaitable[Page[Any]]]
 """A page of records, and where the next begins."""
 
 
+@dataclass(frozen=True)
+class Export:
+    """What is to be written: which records, in which columns."""
+
+    what: str
+    list: List
+    columns: Sequence[str]
+
+    async def write(self, stores: Stores, file: str, dialect: Dialect) -> int:
+        """How many there were."""
+        count = 0
+        page = await self.list(stores, None)
+        with open_target(file, dialect) as text, progress(f"exporting {self.what}", None) as moved:
+            writer = Writer(text, dialect, self.columns)
+            while True:
+                for record in page.items:
+                    writer.write(row_of(record, self.columns, dialect.format))
+                count += len(page.items)
+                moved(count, count)
+                if page.next is None:
+                    return count
+                page = await self.list(stores, page.next)
+
+
 def export_users(tenant_id: str, file: FileArgument = STREAM, format: FormatOption = None) -> None:
     """Write all users to a table, which imports to the same users."""
-    _export_noun(Users(tenant_id), file, format)
+    _run(of_noun(Users(tenant_id)), file, format)
 
 
 def export_branches(tenant_id: str, app_id: str, file: FileArgument = STREAM, format: FormatOption = None) -> None:
     """Write all branches of an app to a table, which imports to the same branches."""
-    _export_noun(Branches(tenant_id, app_id), file, format)
+    _run(of_noun(Branches(tenant_id, app_id)), file, format)
 
 
 def export_keys(
@@ -44,7 +69,19 @@ def export_keys(
     format: FormatOption = None,
 ) -> None:
     """Write what is known of all keys to a table. Their texts are not: nobody has them but their holders."""
+    _run(of_keys(tenant_id, app_id), file, format)
 
+
+def of_noun(noun: Noun) -> Export:
+    async def records(stores: Stores, after: str | None) -> Page[Any]:
+        if after is None:
+            await noun.must_be(stores)
+        return await noun.list(stores, after, PAGE_ROWS)
+
+    return Export(f"{noun.shape.noun} records", records, [*noun.shape.in_csv(), "created_at", "updated_at"])
+
+
+def of_keys(tenant_id: str, app_id: str | None) -> Export:
     async def keys(stores: Stores, after: str | None) -> Page[AppKey]:
         if after is None:
             await stores.tenants.get(tenant_id)
@@ -52,48 +89,23 @@ def export_keys(
             await stores.apps.get(tenant_id, app_id)
         return await stores.app_keys.list(tenant_id, AppKeyFilter(app_id=app_id), after=after, limit=PAGE_ROWS)
 
-    _run(keys, [name for name in AppKey.model_fields if name != "tenant_id"], file, format, "keys")
+    return Export("keys", keys, [name for name in AppKey.model_fields if name != "tenant_id"])
 
 
-def _export_noun(noun: Noun, file: str, format: Format | None) -> None:
-    async def records(stores: Stores, after: str | None) -> Page[Any]:
-        if after is None:
-            await noun.must_be(stores)
-        return await noun.list(stores, after, PAGE_ROWS)
-
-    columns = [*noun.shape.in_csv(), "created_at", "updated_at"]
-    _run(records, columns, file, format, f"{noun.shape.noun} records")
-
-
-def _run(list: List, columns: Sequence[str], file: str, format: Format | None, what: str) -> None:
-    dialect = Dialect(format_of(file, format), delimiter="\t" if Path(file).suffix.lower() == ".tsv" else ",")
+def _run(export: Export, file: str, format: Format | None) -> None:
+    dialect = dialect_of(file, format)
     with database(read_settings()) as settings:
-        count = asyncio.run(_export(settings, list, columns, file, dialect, what))
+        count = asyncio.run(_export(settings, export, file, dialect))
     typer.echo(f"{count:,} exported.", err=True)
 
 
-async def _export(
-    settings: Settings, list: List, columns: Sequence[str], file: str, dialect: Dialect, what: str
-) -> int:
-    count = 0
+async def _export(settings: Settings, export: Export, file: str, dialect: Dialect) -> int:
     async with open_stores(settings) as stores:
-        with open_target(file, dialect) as text, progress(f"exporting {what}", None) as moved:
-            writer = Writer(text, dialect, columns)
-            async for record in _all(stores.acting_as(cli_scope()), list):
-                writer.write(row_of(record, columns, dialect.format))
-                count += 1
-                moved(count, count)
-    return count
+        return await export.write(stores.acting_as(cli_scope()), file, dialect)
 
 
-async def _all(stores: Stores, list: List) -> AsyncIterator[Any]:
-    page = await list(stores, None)
-    while True:
-        for record in page.items:
-            yield record
-        if page.next is None:
-            return
-        page = await list(stores, page.next)
+def dialect_of(file: str, format: Format | None) -> Dialect:
+    return Dialect(format_of(file, format), delimiter="\t" if Path(file).suffix.lower() == ".tsv" else ",")
 
 
 def row_of(record: BaseModel, columns: Sequence[str], format: Format) -> dict[str, Any]:
