@@ -115,6 +115,8 @@ def row_of(record: BaseModel, columns: Sequence[str], format: Format) -> dict[st
     for name in found:
         if isinstance(document := getattr(record, name), BaseModel):
             found[name] = document.model_dump(mode="json", exclude_defaults=True)
+    if "metadata" in found:
+        found["metadata"] = _readable(found["metadata"])
     if format is Format.JSONL:
         return found
     return {column: _at(found, column) for column in columns}
@@ -123,3 +125,12 @@ def row_of(record: BaseModel, columns: Sequence[str], format: Format) -> dict[st
 def _at(record: dict[str, Any], column: str) -> Any:
     name, _, member = column.partition(".")
     return record[name].get(member) if member else record[name]
+
+
+def _readable(value: Any) -> Any:
+    """With floats where jsonb made whole numbers of them that are too large for a reader: 1e300."""
+    if isinstance(value, dict):
+        return {name: _readable(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_readable(member) for member in value]
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value

@@ -153,9 +153,13 @@ def merge_patch(present: Any, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal as JSON: to Python true is 1."""
+    """Equal as JSON: to Python true is 1; and what was a large float comes back from jsonb as a whole number."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
+    if isinstance(one, float) and isinstance(other, int):
+        return one == float(other)
+    if isinstance(one, int) and isinstance(other, float):
+        return float(one) == other
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
     if isinstance(one, list) and isinstance(other, list):

@@ -29,6 +29,7 @@ async def exported(stores: Stores, noun: Noun, path: Path) -> int:
 
 def counts(summary: Summary) -> tuple[int, int, int, int]:
     """Created, changed, unchanged, refused."""
+    assert (summary.first_refusal is None) == (summary.refused == 0)
     created, changed, unchanged = (summary.outcomes[name] for name in ("created", "changed", "unchanged"))
     return created, changed, unchanged, summary.refused
 

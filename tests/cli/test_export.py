@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from identity.apps import NewApp
@@ -25,17 +25,17 @@ from tests.cli.files import counts, exported, imported
 from tests.conftest import Organisation, unique
 
 ROUND_TRIP = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 both_formats = pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
 
 
-def is_text(text: str) -> bool:
-    return text.isprintable() and text == text.strip()
-
-
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-TEXT = st.text(ANY, min_size=1, max_size=20).filter(is_text)
+WORD = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+TEXT = st.lists(WORD, min_size=1, max_size=3).map(" ".join)
 TRICKY = st.sampled_from(["=1+1", "'=x", "''-x", "+34 600", "-", "@x", "'", "a,b;c", 'say "x"', "null", "true", "1.0"])
 NAME = TEXT | TRICKY
 EMAIL = st.from_regex(r"[a-z0-9=+'-]{1,8}@[a-zäöü]{1,8}\.[a-z]{2}", fullmatch=True)
@@ -122,7 +122,8 @@ async def goes_round(stores: Stores, noun: Noun, other: Noun, file: Path) -> Non
     assert await exported(stores, noun, file) == len(before)
     if not before and file.suffix == ".jsonl":
         return
-    assert counts(await imported(stores, noun, file)) == (0, 0, len(before), 0)
+    same = await imported(stores, noun, file)
+    assert counts(same) == (0, 0, len(before), 0), same.first_refusal
     assert await records(stores, noun) == before
     assert counts(await imported(stores, other, file)) == (len(before), 0, 0, 0)
     after = await records(stores, other)
