@@ -91,6 +91,8 @@ def import_branches(
 
 
 def _run(noun: Noun, wanted: Wanted) -> None:
+    if wanted.refused and wanted.refused.resolve() == Path(wanted.file).resolve():
+        raise typer.BadParameter("--refused must name another file than the one to import, which it would overwrite")
     with open_source(wanted.file, wanted.format, wanted.encoding) as source, database(read_settings()) as settings:
         done = Import(noun, source, wanted)
         with _ends_told(done.summary, wanted):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -75,10 +77,10 @@ def test_in_json_lines_documents_stand_as_they_are() -> None:
 
 
 def test_the_mapping_is_shown() -> None:
-    console = Console(record=True, width=80, quiet=True)
-    with console.capture():
-        mapped(Users.shape, Format.CSV, ["Login", "Dept", "created_at"], [], "a.csv").show(console)
-    shown = [line.split() for line in console.export_text().splitlines()]
+    out = io.StringIO()
+    found = mapped(Users.shape, Format.CSV, ["Login", "Dept", "created_at"], [], "a.csv")
+    found.show(Console(file=out, width=80))
+    shown = [line.split() for line in out.getvalue().splitlines()]
     assert ["│", "Login", "│", "username", "│", "by", "its", "name", "│"] in shown
     assert ["│", "Dept", "│", "-", "│", "unknown,", "left", "out", "│"] in shown
     assert ["│", "created_at", "│", "-", "│", "passed", "over", "│"] in shown
