@@ -119,6 +119,17 @@ SELECT {COLUMNS}
  ORDER BY id
 """
 
+# One at a time in a tenant, as UPSERT: whoever looks records up by name, to make those that are missing, would else
+# meet another who does.
+HOLD_NAMED = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('branches ' || %(tenant_id)s, 0));
+SELECT {COLUMNS}
+  FROM identity.branches
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND deleted_at IS NULL
+   AND (id = ANY (%(ids)s::text[]) OR code = ANY (%(codes)s::text[]))
+ ORDER BY id FOR NO KEY UPDATE
+"""
+
 LIST = f"""
 SELECT {COLUMNS}
   FROM identity.branches
@@ -246,6 +257,13 @@ class BranchStore(Store[Branch]):
     async def get_many(self, tenant_id: str, app_id: str, ids: Sequence[str]) -> list[Branch]:
         """Those that there are, in the order of their ids."""
         return await self._rows(GET_MANY, tenant_id, app_id=app_id, ids=list(ids))
+
+    async def hold_named(
+        self, tenant_id: str, app_id: str, *, ids: Sequence[str] = (), codes: Sequence[str] = ()
+    ) -> list[Branch]:
+        """Those that there are by any of these names, in the order of their ids; in a transaction nobody changes
+        them before its end."""
+        return await self._rows(HOLD_NAMED, tenant_id, app_id=app_id, ids=list(ids), codes=list(codes))
 
     async def find(self, tenant_id: str, app_id: str, where: BranchFilter) -> Branch | None:
         """The first by code, name, type or status."""

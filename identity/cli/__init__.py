@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from identity.cli import init, migrate, reset, serve, verify
+from identity.cli import exporting, importing, init, migrate, reset, seed, serve, verify
 from identity.cli.commands import nouns
 from identity.cli.hints import next_step
 from identity.cli.version import options
@@ -48,6 +48,13 @@ app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)
 app.command()(verify.verify)
+app.command()(seed.seed)
 app.add_typer(migrate.app, name="migrate")
-for noun, group in nouns().items():
+groups = nouns()
+groups["users"].command("import")(importing.import_users)
+groups["users"].command("export")(exporting.export_users)
+groups["branches"].command("import")(importing.import_branches)
+groups["branches"].command("export")(exporting.export_branches)
+groups["keys"].command("export")(exporting.export_keys)
+for noun, group in groups.items():
     app.add_typer(group, name=noun)
