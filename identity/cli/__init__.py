@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -20,6 +21,7 @@ class Identity(typer.Typer):
     """Errors are a sentence that says what to do, and an exit code for scripts; never a traceback."""
 
     def __call__(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        _let_any_text_through()
         try:
             return super().__call__(_as_text(sys.argv[1:] if args is None else args), **kwargs)
         except StartError as error:
@@ -28,6 +30,13 @@ class Identity(typer.Typer):
         except IdentityError as error:
             _refuse(error)
             sys.exit(1)
+
+
+def _let_any_text_through() -> None:
+    """A terminal or pipe that knows ASCII alone gets escapes for the rest, and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _as_text(args: Sequence[str]) -> list[str]:

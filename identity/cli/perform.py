@@ -24,7 +24,7 @@ from identity.settings import Settings
 
 Record = dict[str, Any]
 
-PATIENCE_S = 5.0
+PATIENCE_S = 3.0
 """A person waits longer for a connection than a request may."""
 
 

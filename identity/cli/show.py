@@ -93,5 +93,5 @@ def _cell(name: str, value: Any, *, whole: bool = False) -> Text:
 
 def _json(value: Any, indent: int | None = None) -> str:
     """Readable, and harmless: what moves a cursor, rings a bell or turns the line round stands as \\uXXXX."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    text = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)

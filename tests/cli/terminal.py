@@ -11,7 +11,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +68,14 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str, cwd: Path, columns: int = 120, **variables: str) -> Iterator[Terminal]:
+def terminal(
+    *arguments: str, cwd: Path, columns: int = 120, command: Sequence[str] = COMMAND, **variables: str
+) -> Iterator[Terminal]:
     """The command in it; killed in the end if it has not ended."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         env={**environment(**variables), "TERM": "xterm-256color"},
         cwd=cwd,
         stdin=slave,
