@@ -4,6 +4,7 @@ the migrations, each whole by itself; then, with Ctrl-C held off, .env, the serv
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,12 @@ from identity.settings import Settings
 from identity.stores import create_platform, open_stores
 
 
+def _name_of_a_login(name: str) -> str:
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_-]{0,62}", name):
+        raise typer.BadParameter("must be 1 to 63 of a-z, 0-9, _ and -, and not begin with pg_")
+    return name
+
+
 def init(
     embedded: Annotated[
         bool | None, typer.Option("--embedded/--own-server", help="PostgreSQL in the data directory, or your own.")
@@ -29,7 +36,9 @@ def init(
             help="Your server, as a login that may migrate; - reads it. Default: IDENTITY_MIGRATE_DATABASE_URL."
         ),
     ] = None,
-    service_login: Annotated[str, typer.Option(help="The login to make for the service.")] = SERVICE_LOGIN,
+    service_login: Annotated[
+        str, typer.Option(callback=_name_of_a_login, help="The login to make for the service.")
+    ] = SERVICE_LOGIN,
     new_password: Annotated[
         bool, typer.Option("--new-password", help="If that login is there already, give it a new password.")
     ] = False,

@@ -50,6 +50,16 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self.master, b"\x03")
 
+    def interrupt(self) -> int:
+        """Ctrl-C at a question, and once more where nothing happens, as a person does: Python's readline misses one
+        that comes between its prompt and its first read. How it ended."""
+        for _ in range(10):
+            time.sleep(0.1)
+            self.press_ctrl_c()
+            with suppress(subprocess.TimeoutExpired):
+                return self.end(1)
+        raise AssertionError(f"Ctrl-C does not end it:\n{self.screen}")
+
     def end(self, within_s: float = WAIT_S) -> int:
         """How it ended, by itself."""
         until_s = time.monotonic() + within_s
