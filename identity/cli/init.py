@@ -15,7 +15,17 @@ from pydantic import SecretStr
 
 from identity import migrate
 from identity.cli.start import SERVICE_LOGIN, database, new_secret_key, read_settings, write_secret
-from identity.cli.wizard import ENV_FILE, Plan, is_embedded, keeps_env, own_server, port_of, review, with_login
+from identity.cli.wizard import (
+    ENV_FILE,
+    Plan,
+    is_embedded,
+    keeps_env,
+    on_embedded,
+    own_server,
+    port_of,
+    review,
+    with_login,
+)
 from identity.settings import Settings
 from identity.stores import create_platform, open_stores
 
@@ -57,8 +67,7 @@ def init(
     url = None if is_embedded(asks, embedded, database_url, settings) else own_server(asks, database_url, settings)
     chosen = {"migrate_database_url": url, "port": port_of(asks, port, settings)}
     plan = Plan(settings.model_copy(update=chosen), service_login, SecretStr(migrate.new_password()), keeps)
-    if url is not None:
-        plan = with_login(asks, plan, new_password)
+    plan = with_login(asks, plan, new_password) if url is not None else on_embedded(plan)
     review(plan)
     if asks:
         typer.confirm("Go ahead?", default=True, abort=True)

@@ -158,6 +158,12 @@ def with_login(asks: bool, plan: Plan, new_password: bool) -> Plan:
     return plan
 
 
+def on_embedded(plan: Plan) -> Plan:
+    if plan.keeps_env and plan.settings.database_url is not None:
+        raise StartError(f"{ENV_FILE} names a server of your own: --overwrite writes it anew, for the embedded one.")
+    return plan
+
+
 def review(plan: Plan) -> None:
     url, settings = plan.migrate_url, plan.settings
     rows = {"database": masked(url) if url else f"embedded, in {settings.data_dir.absolute()}"}

@@ -36,7 +36,7 @@ class Managed:
 
     def execute(self, statement: str, *names: str) -> None:
         """With {} for each name."""
-        execute(self.admin_url, sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+        execute(self.admin_url, sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def new_login(self, rights: str = "CREATEROLE") -> str:
         name = unique("login")

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,14 +79,18 @@ class Terminal:
 
 @contextmanager
 def terminal(
-    *arguments: str, cwd: Path, columns: int = 120, command: Sequence[str] = COMMAND, **variables: str
+    *arguments: str,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    columns: int = 120,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[Terminal]:
     """The command in it; killed in the end if it has not ended."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
         [*command, *arguments],
-        env={**environment(**variables), "TERM": "xterm-256color"},
+        env={**environment(**(variables or {})), "TERM": "xterm-256color"},
         cwd=cwd,
         stdin=slave,
         stdout=slave,

@@ -120,12 +120,12 @@ def test_an_output_that_knows_ascii_alone_is_no_traceback(shell: Shell, odd: str
 
 
 def test_a_terminal_gets_colours_unless_it_wants_none(shell: Shell, odd: str) -> None:
-    with terminal("users", "list", odd, cwd=shell.directory, **shell.variables) as shown:
+    with terminal("users", "list", odd, cwd=shell.directory, variables=shell.variables) as shown:
         assert shown.end() == 0
     assert "\x1b[32mactive" in shown.raw
     assert all(name in shown.screen for name in NAMES if name.isascii())
     words = ["env", "NO_COLOR=1", *COMMAND]
-    with terminal("users", "list", odd, cwd=shell.directory, command=words, **shell.variables) as plain:
+    with terminal("users", "list", odd, cwd=shell.directory, command=words, variables=shell.variables) as plain:
         assert plain.end() == 0
     assert not re.search(r"\x1b\[\d*3\d", plain.raw)
 
@@ -133,7 +133,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(shell: Shell, odd: str) ->
 def test_a_narrow_terminal_folds_and_cuts_nothing(shell: Shell, tenant: str) -> None:
     key = shell.answer("keys", "issue", tenant, "shop", "--name", "a-long-name-for-a-key")
     for words in (["keys", "list", tenant, "shop"], ["keys", "get", tenant, "shop", key["id"]]):
-        with terminal(*words, cwd=shell.directory, columns=40, **shell.variables) as shown:
+        with terminal(*words, cwd=shell.directory, columns=40, variables=shell.variables) as shown:
             assert shown.end() == 0
         assert "…" not in shown.screen
         assert max(map(len, shown.screen.splitlines())) <= 40
@@ -147,7 +147,7 @@ def test_ctrl_c_ends_it_at_once_and_without_a_traceback(settings: Settings, shel
         holder.execute(b"SET LOCAL ROLE identity_app")
         holder.execute(f"SET LOCAL identity.tenant_id = '{org.id}'".encode())
         holder.execute(b"SELECT FROM identity.users WHERE tenant_id = %s FOR UPDATE", [org.id])
-        with terminal("users", "suspend", org.id, "ana", cwd=shell.directory, **shell.variables) as shown:
+        with terminal("users", "suspend", org.id, "ana", cwd=shell.directory, variables=shell.variables) as shown:
             wait_until_somebody_waits(settings.main_url)
             started_s = time.monotonic()
             shown.press_ctrl_c()

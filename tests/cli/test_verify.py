@@ -169,7 +169,7 @@ def test_a_key_given_as_an_argument_is_not_taken_and_not_repeated(shell: Shell, 
 
 
 def test_in_a_terminal_the_key_is_asked_for_and_never_shown(shell: Shell, org: Organisation) -> None:
-    with terminal("verify", cwd=shell.directory, **shell.variables) as shown_by:
+    with terminal("verify", cwd=shell.directory, variables=shell.variables) as shown_by:
         shown_by.wait_for("Key (not shown): ")
         command = Path(f"/proc/{shown_by.process.pid}/cmdline").read_bytes()
         shown_by.type(org.key.key)
@@ -180,7 +180,7 @@ def test_in_a_terminal_the_key_is_asked_for_and_never_shown(shell: Shell, org: O
 
 
 def test_ctrl_c_at_the_question_is_no_verdict(shell: Shell) -> None:
-    with terminal("verify", cwd=shell.directory, **shell.variables) as shown_by:
+    with terminal("verify", cwd=shell.directory, variables=shell.variables) as shown_by:
         shown_by.wait_for("Key (not shown): ")
         assert shown_by.interrupt() == 130
     assert "Traceback" not in shown_by.screen

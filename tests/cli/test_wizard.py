@@ -134,7 +134,7 @@ KEPT = "IDENTITY_PORT='8099'\nMINE='kept'\n"
 @pytest.mark.parametrize(("choice", "code"), [("s", 1), ("k", 1), ("w", 0)])
 def test_a_file_that_is_there_is_not_written_over_unasked(choice: str, code: int, place: Place) -> None:
     place.env.write_text(KEPT)
-    with terminal(*place.init(), cwd=place.directory, migrate_database_url=place.url) as shown:
+    with terminal(*place.init(), cwd=place.directory, variables={"migrate_database_url": place.url}) as shown:
         answer(shown, "or stop (s)? [k]: ", "what?")
         answer(shown, "or stop (s)? [k]: ", choice)
         if choice == "w":
@@ -174,7 +174,7 @@ def test_a_login_that_is_there_gets_a_new_password_only_when_told_to(place: Plac
     assert "--new-password" in refused.stderr
     assert "--service-login" in refused.stderr
     assert not place.env.exists()
-    with terminal(*place.init(), cwd=place.directory, **variables) as shown:
+    with terminal(*place.init(), cwd=place.directory, variables=variables) as shown:
         answer(shown, "(What uses the old one will stop) [y/N]: ", "y")
         answer(shown, GO, "y")
         assert shown.end() == 0
