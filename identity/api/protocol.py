@@ -109,13 +109,14 @@ class LimitedProtocol(TimedProtocol):
         if not (self._in_head or self._in_body) and (made_up := MADE_UP.match(data)):
             self._method = made_up[1]
             data = b"TRACE" + data[made_up.end(1) :]  # a method that the parser knows, and no route has
-        while data:
+        for _ in range(MAX_PIPELINED):
             try:
                 self.parser.feed_data(data)
             except HttpParserUpgrade as upgrade:
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
             else:
                 return
+        self._refuse(429, "too_many_requests", f"At most {MAX_PIPELINED} requests may wait on one connection.")
 
     def _head_without_upgrade(self) -> bytes:
         """The same request without its offer to speak something else, which we do not take: the parser would leave its
