@@ -11,8 +11,6 @@ import httpx2
 import pytest
 
 from identity.api import ROUTES, openapi
-from identity.api.openapi.codes import CODES
-from identity.api.openapi.errors import codes
 from identity.api.routes import ANY_KEY, PUBLIC, Route
 from tests.api.json_schema import Schema, accepts, resolve
 from tests.api.samples import GUARDED, WITH_BODY, bodies, each, path_of, send
@@ -227,19 +225,6 @@ async def test_refusals_by_the_database_are_as_it_says(
     answer = await send(platform, route, org, json=body)
     assert answer.json()["code"] == code
     judge(route, answer)
-
-
-def test_every_code_is_explained_and_none_besides() -> None:
-    documented = {code for route in ROUTES for of in codes(route).values() for code in of}
-    of_no_operation = {"method_not_allowed", "invalid_http"}
-    assert documented | of_no_operation == CODES.keys()
-
-
-def test_a_code_comes_with_its_status() -> None:
-    for route in ROUTES:
-        for status, of in codes(route).items():
-            named_by_body = {code for code in of if status == 400 and code.endswith("_not_found")}
-            assert {CODES[code].status for code in of if code not in named_by_body} == {status}
 
 
 def test_only_the_calls_that_make_a_key_show_its_text() -> None:
