@@ -11,6 +11,7 @@ import pytest
 from identity.api import ROUTES
 from identity.api.docs import FILES, HERE
 from identity.api.openapi.codes import CODES
+from identity.api.openapi.errors import codes
 from tests.api.problems import told
 
 
@@ -29,6 +30,19 @@ def test_the_page_lists_every_route(page: httpx2.Response) -> None:
 
 def test_every_code_has_a_place_on_it(page: httpx2.Response) -> None:
     assert re.findall(r"<tr id=(\w+)>", page.text) == list(CODES)
+
+
+def test_every_code_is_explained_and_none_besides() -> None:
+    documented = {code for route in ROUTES for of in codes(route).values() for code in of}
+    of_no_operation = {"method_not_allowed", "invalid_http"}
+    assert documented | of_no_operation == CODES.keys()
+
+
+def test_a_code_comes_with_its_status() -> None:
+    for route in ROUTES:
+        for status, of in codes(route).items():
+            named_by_body = {code for code in of if status == 400 and code.endswith("_not_found")}
+            assert {CODES[code].status for code in of if code not in named_by_body} == {status}
 
 
 async def test_all_that_it_loads_is_served_here(page: httpx2.Response, client: httpx2.AsyncClient) -> None:
