@@ -155,10 +155,11 @@ async def test_a_later_row_of_the_same_record_changes_what_the_earlier_made(org:
 
 
 async def test_two_names_of_one_record_are_two_changes_of_it(org: Organisation, file: Path) -> None:
-    lines = [{"id": "ana", "full_name": "One"}, {"username": "ANA", "full_name": "Two"}]
+    lines = [{"id": "ana", "full_name": "One"}, {"username": "ANA", "email": "two@example.com"}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     assert await of_users(org, file, text, format=Format.JSONL) == (0, 2, 0, 0)
-    assert (await user(org, "ana")).full_name == "Two"
+    ana = await user(org, "ana")
+    assert (ana.full_name, ana.email) == ("One", "two@example.com")
 
 
 async def test_it_stops_at_the_first_refused_row_and_what_came_before_iswritten(org: Organisation, file: Path) -> None:
@@ -175,6 +176,7 @@ async def test_it_stops_at_what_the_database_refuses_too(org: Organisation, file
     assert counts(summary) == (1, 0, 0, 1)
     assert summary.first_refusal is not None
     assert (summary.first_refusal.row.line, summary.first_refusal.field) == (3, "email")
+    assert [each.username for each in (await org.stores.users.list(org.id)).items if each.id != "ana"] == ["ben"]
 
 
 async def test_refused_rows_are_left_out_told_mended_and_imported_as_they_are(org: Organisation, file: Path) -> None:
