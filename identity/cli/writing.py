@@ -61,16 +61,12 @@ class Batches:
     async def write(self, stores: Stores, candidates: Sequence[Candidate]) -> Written:
         """The first of them that mean one record each. What meets a deadlock or a lost connection is tried again:
         nothing of it has happened; or all has, and then it changes nothing."""
-        for pause_s in (*self.pauses_s, None):
+        for pause_s in self.pauses_s:
             try:
                 return await self._write(stores, candidates)
             except Unavailable:
-                if _is_interrupted():
-                    raise asyncio.CancelledError from None  # its transaction, cancelled, only says that it broke
-                if pause_s is None:
-                    raise
                 await asyncio.sleep(pause_s)
-        raise AssertionError("the last try returns or raises")
+        return await self._write(stores, candidates)
 
     async def _write(self, stores: Stores, candidates: Sequence[Candidate]) -> Written:
         async with stores.transaction() as tx:
@@ -145,11 +141,6 @@ class Batches:
             record, status = steps[n].record or made[n], steps[n].status
             if status:
                 await self.noun.move(tx, record.id, record.status, status)
-
-
-def _is_interrupted() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 @contextmanager

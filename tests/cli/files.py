@@ -8,9 +8,11 @@ from typing import Any
 
 from identity.cli.exporting import dialect_of, of_noun
 from identity.cli.importer import Import, OnError, Summary, Wanted
-from identity.cli.nouns import Noun
+from identity.cli.nouns import Branches, Noun, Users
 from identity.cli.reading import open_source
 from identity.stores import Stores
+from identity.users import User, UserFilter
+from tests.conftest import Organisation
 
 SKIP = OnError.SKIP
 
@@ -41,3 +43,22 @@ def refused(path: Path, delimiter: str = ",") -> list[tuple[str, str, str]]:
             (row["refused_line"], row["refused_field"], row["refused_reason"])
             for row in csv.DictReader(file, delimiter=delimiter)
         ]
+
+
+def written(file: Path, text: str) -> Path:
+    file.write_text(text, newline="")
+    return file
+
+
+async def user(org: Organisation, name: str) -> User:
+    found = await org.stores.users.find(org.id, UserFilter(username=name))
+    assert found is not None
+    return found
+
+
+async def of_users(org: Organisation, file: Path, text: str, **more: Any) -> tuple[int, int, int, int]:
+    return counts(await imported(org.stores, Users(org.id), written(file, text), **more))
+
+
+async def of_branches(org: Organisation, file: Path, text: str, **more: Any) -> tuple[int, int, int, int]:
+    return counts(await imported(org.stores, Branches(org.id, "shop"), written(file, text), **more))

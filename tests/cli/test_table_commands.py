@@ -113,7 +113,9 @@ def test_an_import_that_is_interrupted_says_how_far_it_came_and_carries_on(
     ) as process:  # fmt: skip
         for _ in range(600):
             time.sleep(0.05)
-            if execute(database.admin_url, "SELECT FROM identity.users WHERE tenant_id = %s OFFSET 1 LIMIT 1", org.id):
+            if execute(
+                database.admin_url, "SELECT id FROM identity.users WHERE tenant_id = %s LIMIT 1 OFFSET 1", org.id
+            ):
                 break
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
