@@ -28,7 +28,7 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 @contextmanager
 def stalled(own: Database, at: str, when: str = "true") -> Iterator[psycopg.Connection]:
     """Whoever comes to this point with such a row waits until the block ends, or the connection that it is given
-    commits."""
+    commits. (In another process: here the end of the block would wait for it, and it for this loop.)"""
     with psycopg.connect(own.admin_url) as gate:
         if at == "looking":
             gate.execute("LOCK TABLE identity.idempotency_keys")

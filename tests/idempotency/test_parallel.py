@@ -114,15 +114,17 @@ async def test_who_waits_too_long_is_told_so_and_meanwhile_holds_no_connection(
     assert execute(own.admin_url, USERS_NAMED, name) == [(1,)]
 
 
-async def test_another_caller_or_path_does_not_wait_for_it(here: Organisation, own: Database) -> None:
+async def test_another_caller_or_path_does_not_wait_for_it(
+    workers: list[Api], here: Organisation, own: Database
+) -> None:
     key, held_up, path = new_key(), unique("stalled"), f"{here.path}/users"
-    second = await here.holding("*")
+    first, second = workers[0], Api(workers[1].client, (await here.holding("*")).key)
     with stalled(own, "effect", "NEW.username LIKE 'stalled%'"):
-        sent = asyncio.create_task(here.admin.post(path, {"username": held_up}, **under(key)))
+        sent = asyncio.create_task(first.post(path, {"username": held_up}, **under(key)))
         await someone_waits(own)
         for caller, to, body in (
             (second, path, {"username": unique("free")}),
-            (here.admin, f"{here.path}/apps/shop/keys", {"name": "free"}),
+            (first, f"{here.path}/apps/shop/keys", {"name": "free"}),
             (second, f"{here.path}/apps/shop/keys", {"name": "free"}),
         ):
             assert (await caller.post(to, body, **under(key))).status_code == 201
