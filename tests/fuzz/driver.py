@@ -25,6 +25,7 @@ ASKS: list[Fields] = [
     {"app_id": "till"},
     {"environment": "live", "branch_id": "mad"},
 ]
+FILTERS: list[Fields] = [{"branch_id": "mad"}, {"user_id": "ana"}, {"app_id": "shop"}, {"type": "secret"}]
 ABSENT_ETAG = '"0"'
 
 Effect = Callable[[Fields], tuple[Record | None, int]]
@@ -55,6 +56,7 @@ class Driver:
     canaries: dict[str, set[bytes]] = field(default_factory=dict)
     """By tenant: what no answer to another may hold."""
     asks: Iterator[Fields] = field(default_factory=lambda: cycle(ASKS))
+    filters: Iterator[Fields] = field(default_factory=lambda: cycle(FILTERS))
     buried: set[str] = field(default_factory=set)
     wrote: bool = False
     """Since all was last looked at."""
@@ -169,6 +171,9 @@ class Driver:
         for name, records in (("apps", tenant.apps), ("users", tenant.users)):
             await self.look_at_list(by, tenant_id, f"{path}/{name}", records)
         await self.look_at_list(by, tenant_id, f"{path}/keys", tenant.keys, has_tombstones=False)
+        where = next(self.filters)
+        some = {id: key for id, key in tenant.keys.items() if where.items() <= key.fields.items()}
+        await self.must_list(by, tenant_id, f"{path}/keys", where, some, "id", limit=5)
         for app in tenant.apps.values():
             if not app.is_deleted and app.id != "identity":
                 await self.look_at_list(by, tenant_id, f"{path}/apps/{app.id}/branches", app.branches)

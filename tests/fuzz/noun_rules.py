@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -159,8 +160,15 @@ class NounRules(RuleBasedStateMachine):
     def move(self, by: By, t: int, a: int, n: int, what: tuple[Noun, list[str]]) -> None:
         noun, verbs = what
         place, who = self.place(noun, t, a, n), self.caller(by, t)
+        if verbs[0] == "restore":
+            place = self.tombstone(place)
         for verb in verbs:
             self.move_one(who, place, verb)
+
+    def tombstone(self, place: Place) -> Place:
+        """One of its siblings, if there is one: the others are only refused."""
+        siblings = place.siblings(self.world) if place.noun is not TENANT else {}
+        return next((replace(place, id=id) for id, each in siblings.items() if each.is_deleted), place)
 
     def move_one(self, who: Caller, place: Place, verb: str) -> None:
         def effect(told: Fields) -> tuple[Record, int]:
@@ -172,7 +180,7 @@ class NounRules(RuleBasedStateMachine):
 
     @rule(by=pools.callers, t=pools.tenants, a=pools.apps, n=pools.which, noun=pools.nouns, is_over=pools.is_over)
     def purge(self, by: By, t: int, a: int, n: int, noun: Noun, is_over: bool) -> None:
-        place, who = self.place(noun, t, a, n), self.caller(by, t)
+        place, who = self.tombstone(self.place(noun, t, a, n)), self.caller(by, t)
 
         def effect(told: Fields) -> tuple[None, int]:
             lives.purge(self.world, place, is_over=is_over)

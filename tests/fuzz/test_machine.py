@@ -20,7 +20,7 @@ from identity.settings import Settings
 from tests.fuzz.driver import Service
 from tests.fuzz.machine import Machine
 
-EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "24"))
+EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "16"))
 STEPS = 60
 # To shrink takes minutes: that is for whoever looks for a bug, not for CI.
 PHASES = (Phase.generate, Phase.shrink) if "IDENTITY_FUZZ_SHRINK" in os.environ else (Phase.generate,)
