@@ -90,7 +90,7 @@ def terminal(
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
         [*command, *arguments],
-        env={**environment(**(variables or {})), "TERM": "xterm-256color"},
+        env=_environment(variables or {}),
         cwd=cwd,
         stdin=slave,
         stdout=slave,
@@ -105,3 +105,10 @@ def terminal(
         process.kill()
         process.wait()
         os.close(master)
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Without what pytest's workers are told of their own terminal."""
+    of_others = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+    found = {name: value for name, value in environment(**variables).items() if name not in of_others}
+    return {**found, "TERM": "xterm-256color"}
