@@ -9,9 +9,11 @@ from typing import Any
 
 import typer
 
-from identity.cli import exporting, importing, init, migrate, reset, seed, serve, verify
+from identity.cli import init, migrate, reset, serve, verify
 from identity.cli.commands import nouns
+from identity.cli.demos import seed
 from identity.cli.hints import next_step
+from identity.cli.tables import exporting, importing
 from identity.cli.version import options
 from identity.errors import IdentityError, StartError
 

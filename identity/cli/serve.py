@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 
 from identity import embedded
-from identity.cli import demo as demo_data
+from identity.cli.demos import small as small_demo
 from identity.cli.listening import HTTP, allow_many_connections
 from identity.cli.start import prepare, read_settings
 from identity.errors import StartError
@@ -87,7 +87,7 @@ def _serve_embedded(settings: Settings, host: str, port: int, workers: int, demo
     ):
         settings = prepare(settings, place)
         if demo:
-            asyncio.run(demo_data.make(settings))
+            asyncio.run(small_demo.make(settings))
         child = _start_child(settings, host, port, workers)
         ending.child = child
         try:

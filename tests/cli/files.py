@@ -6,10 +6,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from identity.cli.exporting import dialect_of, of_noun
-from identity.cli.importer import Import, OnError, Summary, Wanted
-from identity.cli.nouns import Branches, Noun, Users
-from identity.cli.reading import open_source
+from identity.cli.tables.exporting import dialect_of, of_noun
+from identity.cli.tables.importer import Import, OnError, Summary, Wanted
+from identity.cli.tables.nouns import Branches, Noun, Users
+from identity.cli.tables.reading import open_source
 from identity.stores import Stores
 from identity.users import User, UserFilter
 from tests.conftest import Organisation

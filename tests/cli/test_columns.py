@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from identity.cli.columns import mapped
-from identity.cli.nouns import Branches, Users
-from identity.cli.tabular import Format
+from identity.cli.tables.columns import mapped
+from identity.cli.tables.nouns import Branches, Users
+from identity.cli.tables.tabular import Format
 
 USERS = {
     "username": ["username", "User Name", "LOGIN", "sAMAccountName", "user_name", "Account-Name"],

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from identity.apps import NewApp
 from identity.branches import BranchFilter, NewBranch
-from identity.cli.exporting import dialect_of, of_keys
-from identity.cli.importer import BATCH_ROWS
-from identity.cli.nouns import Branches, Noun, Users
+from identity.cli.tables.exporting import dialect_of, of_keys
+from identity.cli.tables.importer import BATCH_ROWS
+from identity.cli.tables.nouns import Branches, Noun, Users
 from identity.errors import NotFound
 from identity.fields import canonical
 from identity.stores import Stores, create_tenant

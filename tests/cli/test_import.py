@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from identity.branches import BranchFilter
-from identity.cli.nouns import Users
-from identity.cli.tabular import Format
+from identity.cli.tables.nouns import Users
+from identity.cli.tables.tabular import Format
 from identity.users import NewUser
 from tests.cli.files import SKIP, imported, of_branches, of_users, refused, user
 from tests.conftest import Organisation

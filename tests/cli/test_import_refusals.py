@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from identity.cli.nouns import Branches, Users
+from identity.cli.tables.nouns import Branches, Users
 from identity.errors import NotFound, StartError
 from identity.tenants import TenantChanges
 from identity.users import NewUser

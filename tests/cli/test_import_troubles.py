@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from identity.cli.importer import BATCH_ROWS, Import, Wanted
-from identity.cli.nouns import Users
-from identity.cli.reading import open_source
-from identity.cli.tabular import Row
+from identity.cli.tables.importer import BATCH_ROWS, Import, Wanted
+from identity.cli.tables.nouns import Users
+from identity.cli.tables.reading import open_source
+from identity.cli.tables.tabular import Row
 from identity.errors import StartError, Unavailable
 from identity.stores import open_stores
 from tests import server
@@ -65,7 +65,7 @@ async def test_it_waits_for_a_database_that_is_busy(org: Organisation, file: Pat
 async def test_it_gives_up_on_a_database_that_stays_away_and_knows_how_far_it_came(
     org: Organisation, file: Path, database: server.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("identity.cli.importer.PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("identity.cli.tables.importer.PAUSES_S", (0.01, 0.01, 0.01))
     written(file, "username\n" + "".join(f"user{n}\n" for n in range(BATCH_ROWS + 1)))
     with psycopg.connect(database.admin_url, autocommit=True) as blocker, open_source(str(file)) as source:
         done = Import(Users(org.id), replace(source, rows=locking(source.rows, blocker)), Wanted(str(file)))

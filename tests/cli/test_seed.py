@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from identity.cli.demo_plan import APPS, Plan, plans, share
-from identity.cli.seed import Seeding
+from identity.cli.demos.plans import APPS, Plan, plans, share
+from identity.cli.demos.seed import Seeding
 from identity.settings import Settings
 from identity.stores import Stores, open_stores
 from identity.verify import open_verifier

@@ -11,8 +11,8 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.cli.reading import open_source
-from identity.cli.tabular import Dialect, Format, Row, Writer, escape, open_target, unescape
+from identity.cli.tables.reading import open_source
+from identity.cli.tables.tabular import Dialect, Format, Row, Writer, escape, open_target, unescape
 from identity.errors import StartError
 
 TWO = [

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from identity.api import strict_json
-from identity.cli.tabular import Format, Row
+from identity.cli.tables.tabular import Format, Row
 from identity.errors import Invalid, StartError
 
 Path = tuple[str, ...]

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 import typer
 
 from identity.api import strict_json
-from identity.cli.tabular import STREAM, Dialect, Format, Row, format_of, unescape
+from identity.cli.tables.tabular import STREAM, Dialect, Format, Row, format_of, unescape
 from identity.errors import Invalid, StartError
 
 DELIMITERS = ",;\t|"

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from identity.cli.columns import Columns, Refused
-from identity.cli.judging import Candidate, Step, judge
-from identity.cli.nouns import Name, Noun, by_column
-from identity.cli.tabular import Row
+from identity.cli.tables.columns import Columns, Refused
+from identity.cli.tables.judging import Candidate, Step, judge
+from identity.cli.tables.nouns import Name, Noun, by_column
+from identity.cli.tables.tabular import Row
 from identity.errors import IdentityError, Unavailable
 from identity.stores import Stores
 

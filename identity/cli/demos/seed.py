@@ -15,7 +15,7 @@ from typing import Annotated, TextIO
 import typer
 
 from identity.app_keys import AppKeyFilter, IssuedKey
-from identity.cli.demo_plan import APPS, Plan, of, plans
+from identity.cli.demos.plans import APPS, Plan, of, plans
 from identity.cli.progress import Moved, progress
 from identity.cli.start import cli_scope, database, read_settings
 from identity.errors import NotFound, StartError

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from identity.cli.importer import Import, OnError, Summary, Wanted
-from identity.cli.nouns import Branches, Noun, Users
-from identity.cli.reading import open_source
 from identity.cli.start import cli_scope, database, read_settings
-from identity.cli.tabular import Format
-from identity.cli.writing import Refusal
+from identity.cli.tables.importer import Import, OnError, Summary, Wanted
+from identity.cli.tables.nouns import Branches, Noun, Users
+from identity.cli.tables.reading import open_source
+from identity.cli.tables.tabular import Format
+from identity.cli.tables.writing import Refusal
 from identity.errors import StartError, Unavailable
 from identity.settings import Settings
 from identity.stores import open_stores

@@ -12,10 +12,10 @@ import typer
 from pydantic import BaseModel
 
 from identity.app_keys import AppKey, AppKeyFilter
-from identity.cli.nouns import Branches, Noun, Users
 from identity.cli.progress import progress
 from identity.cli.start import cli_scope, database, read_settings
-from identity.cli.tabular import STREAM, Dialect, Format, Writer, format_of, open_target
+from identity.cli.tables.nouns import Branches, Noun, Users
+from identity.cli.tables.tabular import STREAM, Dialect, Format, Writer, format_of, open_target
 from identity.db import Page
 from identity.settings import Settings
 from identity.stores import Stores, open_stores
@@ -115,8 +115,6 @@ def row_of(record: BaseModel, columns: Sequence[str], format: Format) -> dict[st
     for name in found:
         if isinstance(document := getattr(record, name), BaseModel):
             found[name] = document.model_dump(mode="json", exclude_defaults=True)
-    if "metadata" in found:
-        found["metadata"] = _readable(found["metadata"])
     if format is Format.JSONL:
         return found
     return {column: _at(found, column) for column in columns}
@@ -125,12 +123,3 @@ def row_of(record: BaseModel, columns: Sequence[str], format: Format) -> dict[st
 def _at(record: dict[str, Any], column: str) -> Any:
     name, _, member = column.partition(".")
     return record[name].get(member) if member else record[name]
-
-
-def _readable(value: Any) -> Any:
-    """With floats where jsonb made whole numbers of them that are too large for a reader: 1e300."""
-    if isinstance(value, dict):
-        return {name: _readable(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_readable(member) for member in value]
-    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value

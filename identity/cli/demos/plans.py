@@ -10,7 +10,7 @@ from typing import Literal
 from identity.app_keys import Environment, NewAppKey, Type
 from identity.apps import AppSettings, NewApp
 from identity.branches import Address, BranchSettings, Contact, NewBranch
-from identity.cli.people import CITIES, COMPANIES, person
+from identity.cli.demos.people import CITIES, COMPANIES, person
 from identity.tenants import NewTenant
 from identity.users import NewUser, Status
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import psycopg
 from rich.console import Console
 
-from identity.cli.columns import REFUSED, mapped
-from identity.cli.judging import Candidate, read
-from identity.cli.nouns import Noun
 from identity.cli.progress import Moved, progress
-from identity.cli.reading import Source
-from identity.cli.tabular import STREAM, Format, Writer
-from identity.cli.writing import PAUSES_S, Batches, Refusal, Written
+from identity.cli.tables.columns import REFUSED, mapped
+from identity.cli.tables.judging import Candidate, read
+from identity.cli.tables.nouns import Noun
+from identity.cli.tables.reading import Source
+from identity.cli.tables.tabular import STREAM, Format, Writer
+from identity.cli.tables.writing import PAUSES_S, Batches, Refusal, Written
 from identity.errors import StartError
 from identity.stores import Stores
 

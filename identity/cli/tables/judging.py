@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from identity.cli.columns import Columns, Path, Refused
-from identity.cli.nouns import Name, Noun
-from identity.cli.tabular import Row
+from identity.cli.tables.columns import Columns, Path, Refused
+from identity.cli.tables.nouns import Name, Noun
+from identity.cli.tables.tabular import Row
 from identity.fields import Changes, Given
 
 

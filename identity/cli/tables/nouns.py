@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from identity.branches import Address, Branch, BranchChanges, BranchSettings, Contact, NewBranch
-from identity.cli.columns import Shape
+from identity.cli.tables.columns import Shape
 from identity.db import Page
 from identity.fields import Changes, Given, canonical
 from identity.stores import Stores
