@@ -11,34 +11,20 @@ from psycopg import sql
 
 from identity.errors import StartError
 from identity.migrate.files import directory
+from identity.migrate.reasons import why_not
 
 IS_OURS = """
 SELECT NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)
        AND pg_has_role(oid, 'identity_app', 'MEMBER')
   FROM pg_roles WHERE rolname = %s
 """
-UNREACHABLE = {
-    "refused": "nobody listens at its host and port",
-    "No such file": "nobody listens on its socket",
-    "resolve": "its host is not known (in a URL, a password is percent-encoded)",
-    "timeout": "it does not answer",
-    "unreachable": "its host cannot be reached from here",
-    "SSL": "it does not agree on SSL",
-}
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
-        raise StartError(f"The database cannot be reached by the login that migrates: {_why(str(error))}.") from None
-
-
-def _why(said: str) -> str:
-    """The server's words, or ours: libpq's quote the URL, and with it half a password that was not percent-encoded."""
-    if "FATAL:" in said:
-        return said.rpartition("FATAL:")[2].strip()
-    return next((why for sign, why in UNREACHABLE.items() if sign in said), "its URL is not as it should be")
+        raise StartError(f"The database cannot be reached by the login that migrates: {why_not(str(error))}.") from None
 
 
 def make_roles(url: str) -> None:
