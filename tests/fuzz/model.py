@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 Fields = dict[str, Any]
@@ -96,7 +97,7 @@ class Key(Record):
     @property
     def is_live(self) -> bool:
         fields = self.fields
-        return fields["revoked_at"] is None and fields["disabled_at"] is None and fields["expires_at"] != PAST
+        return fields["revoked_at"] is None and fields["disabled_at"] is None and not has_passed(fields["expires_at"])
 
 
 @dataclass
@@ -130,7 +131,7 @@ def _chain(tenant: Tenant, key: Key) -> Iterable[tuple[str, bool]]:
     app, fields = tenant.apps[key.app_id], key.fields
     yield "revoked", fields["revoked_at"] is not None
     yield "disabled", fields["disabled_at"] is not None
-    yield "expired", fields["expires_at"] == PAST
+    yield "expired", has_passed(fields["expires_at"])
     yield "tenant_deleted", tenant.is_deleted
     yield "tenant_suspended", tenant.status == "suspended"
     yield "app_deleted", app.is_deleted
@@ -160,6 +161,10 @@ def _asked(key: Key, asked: Mapping[str, Any]) -> Iterable[tuple[str, bool]]:
         ),
     )
     yield "insufficient_scope", not all(covered(key.scopes, scope) for scope in asked.get("scopes", ()))
+
+
+def has_passed(at: str | None) -> bool:
+    return at is not None and datetime.fromisoformat(at) <= datetime.now(UTC)
 
 
 def covered(granted: Iterable[str], scope: str) -> bool:
