@@ -176,8 +176,16 @@ class KeyRules(NounRules):
             headers=self.driver.conditional(key, c) | self.preferring(shown),
         )
 
-    @rule(by=pools.callers, t=pools.tenants, a=pools.apps, k=pools.recent, grace_s=pools.grace_s)
-    def rotate(self, by: By, t: int, a: int, k: int, grace_s: int) -> None:
+    @rule(
+        by=pools.callers,
+        t=pools.tenants,
+        a=pools.apps,
+        k=pools.recent,
+        grace_s=pools.grace_s,
+        verbs=pools.before_rotation,
+    )
+    def rotate(self, by: By, t: int, a: int, k: int, grace_s: int, verbs: list[str]) -> None:
+        self.move_key(by, t, a, k, verbs)
         key, a = self.key(t, a, k)
         self.rotate_by(self.caller(by, t), t, a, key, grace_s)
 

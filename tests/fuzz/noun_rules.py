@@ -29,8 +29,8 @@ class NounRules(RuleBasedStateMachine):
         self.world = self.driver.world
         self.ids = [f"{self.driver.run}-{letter}" for letter in "ab"]
         self.touched = [0, 1]
-        for tenant in (0, 1):
-            self.create_tenant(tenant, {"name": "Acme"})
+        for tenant, settings in enumerate(pools.FIRST_SETTINGS):
+            self.create_tenant(tenant, {"name": "Acme", "settings": settings})
 
     def create_tenant(self, tenant: int, body: Fields, by: Caller = PLATFORM) -> None:
         place = self.place(TENANT, tenant, 0, 0)

@@ -21,6 +21,8 @@ def _some(verbs: list[str]) -> st.SearchStrategy[list[str]]:
     return st.lists(st.sampled_from(verbs), min_size=1, max_size=3)
 
 
+# The second tenant begins with all that it may have.
+FIRST_SETTINGS: list[Fields] = [{}, {"max_users": 2, "max_apps": 1}]
 FIRST: list[tuple[Noun, Fields]] = [
     (APP, {"name": "Shop", "type": "web", "metadata": {}}),
     (BRANCH, {"code": "MAD", "name": "Madrid", "type": "store", "metadata": {}}),
@@ -46,6 +48,7 @@ put_conditions: st.SearchStrategy[Condition] = st.sampled_from(["none", "none", 
 user_ids = st.sampled_from(USER_IDS)
 access_statuses = st.sampled_from(["active", "revoked"])
 key_verbs = _some(["disable", "enable", "revoke"])
+before_rotation = st.sampled_from([[], [], ["disable"], ["revoke"]])
 grace_s = st.sampled_from([0, 0, 3600])
 
 _metadata = st.sampled_from([{}, {"n": 1}, {"deep": {"a": 1}}])
