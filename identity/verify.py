@@ -172,6 +172,7 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
         max_size=settings.verify_connections,
         checkout_timeout_s=min(settings.checkout_timeout_s, settings.verify_timeout_s),
         statement_timeout_s=settings.verify_timeout_s,
+        lock_timeout_s=settings.verify_timeout_s,
         idle_timeout_s=settings.idle_in_transaction_timeout_s,
         prepare_threshold=0,
         **LANE,
