@@ -53,7 +53,10 @@ async def org(server: embedded.Server) -> AsyncIterator[Organisation]:
 
 
 def family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # a backend that has left meanwhile
     return [pid, *(each for child in children for each in family(int(child)))]
 
 
