@@ -27,6 +27,11 @@ YEARS_PATTERN = r"^([2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
 SCOPE_PATTERN = r"^(\*|[A-Za-z0-9._/-]+(:[A-Za-z0-9._/-]+)*(:\*)?)$"
 
 
+def words_of(message: str) -> str:
+    """A validator's sentence, without what pydantic puts before it."""
+    return message.removeprefix("Value error, ")
+
+
 def printable(text: str) -> str:
     """Refuses control characters, and white space around."""
     if not text.isprintable():

@@ -60,7 +60,7 @@ async def _file(request: Request) -> Response:
     if name not in FILES:
         raise HTTPException(404)
     content, media = _read(name)
-    return Response(content, headers={"Cache-Control": "no-store"}, media_type=media)
+    return Response(content, media_type=media)
 
 
 FILES_ROUTE = StarletteRoute("/docs/{name}", _file)

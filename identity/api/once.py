@@ -32,7 +32,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 WAIT_S = 2.0
 POLL_S = 0.05
-KEPT_HEADERS = ("location", "etag", "content-type", "cache-control")
+KEPT_HEADERS = ("location", "etag", "content-type")
 NONCE_BYTES = 12
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,6 +54,16 @@ async def pass_over_body(request: Request, max_bytes: int) -> None:
     one."""
     if "content-length" in request.headers:
         return  # its length is judged already
+    async for _ in _chunks(request, max_bytes):
+        pass
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body, or 413 with the rest drained likewise."""
+    return b"".join([chunk async for chunk in _chunks(request, max_bytes)])
+
+
+async def _chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     seen = 0
     stream = request.stream()
     async for chunk in stream:
@@ -60,18 +71,7 @@ async def pass_over_body(request: Request, max_bytes: int) -> None:
         if seen > max_bytes:
             await _drain(stream, seen)
             raise _too_large(max_bytes)
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body, or 413 with the rest drained likewise."""
-    body = bytearray()
-    stream = request.stream()
-    async for chunk in stream:
-        body += chunk
-        if len(body) > max_bytes:
-            await _drain(stream, len(body))
-            raise _too_large(max_bytes)
-    return bytes(body)
+        yield chunk
 
 
 def _too_large(max_bytes: int) -> TooLarge:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from identity.errors import FieldError, Invalid
 
 MAX_LEVELS = 32
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_INTEGER_DIGITS = 19
 
 
@@ -77,7 +77,7 @@ def _judge(value: Any, steps: tuple[str, ...]) -> None:
 
 
 def _judge_text(text: str, steps: tuple[str, ...]) -> None:
-    if "\0" in text or _SURROGATE.search(text):
+    if "\0" in text or SURROGATE.search(text):
         pointer = "".join(f"/{escape(step)}" for step in steps).encode(errors="replace").decode().replace("\0", "?")
         detail = "must not contain a NUL or a lone surrogate"
         raise Invalid("invalid_request", f"Text {detail}.", errors=(FieldError(detail, pointer=pointer),))

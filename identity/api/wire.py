@@ -68,7 +68,7 @@ def respond(route: Route, request: Request, result: Any, call: Call[Any] | None 
         return result
     if not isinstance(result, Answer):
         result = Answer(route.status, result)
-    headers = {"Cache-Control": "no-store"}
+    headers: dict[str, str] = {}
     if result.location:
         headers["Location"] = result.location
     if result.content is None:

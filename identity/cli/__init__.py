@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from identity.api.strict_json import SURROGATE
 from identity.cli import init, migrate, reset, serve, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
@@ -46,7 +47,7 @@ def _let_any_text_through() -> None:
 def _as_text(args: Sequence[str]) -> list[str]:
     """Bytes that are no text come from the shell as lone surrogates, which no database takes."""
     for number, each in enumerate(args, 1):
-        if any("\ud800" <= character <= "\udfff" for character in each):
+        if SURROGATE.search(each):
             typer.echo(f"identity: The {number}. argument is not UTF-8.", err=True)
             sys.exit(USAGE)
     return list(args)

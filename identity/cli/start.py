@@ -8,8 +8,8 @@ import getpass
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
@@ -18,8 +18,9 @@ from pydantic_settings import SettingsError
 from identity import embedded, migrate
 from identity.db import Scope
 from identity.errors import StartError
+from identity.fields import words_of
 from identity.settings import SECRET_KEY_BYTES, Settings
-from identity.stores import create_platform, open_stores
+from identity.stores import Stores, create_platform, open_stores
 
 SERVICE_LOGIN = "identity_service"
 NO_MIGRATE_URL = (
@@ -41,9 +42,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         name = f"IDENTITY_{str(found['loc'][0]).upper()} " if found["loc"] else ""
-        raise StartError(
-            f"The setting {name}is not as it should be: {found['msg'].removeprefix('Value error, ')}."
-        ) from None
+        raise StartError(f"The setting {name}is not as it should be: {words_of(found['msg'])}.") from None
 
 
 def name_ourselves() -> str:
@@ -57,6 +56,14 @@ def name_ourselves() -> str:
 def cli_scope() -> Scope:
     """Who acts at the command line, with full rank: whoever has the database's login could do it all anyway."""
     return Scope(actor=f"cli:{name_ourselves()}")
+
+
+@asynccontextmanager
+async def open_stores_at_hand(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores, with full rank. BehindMigrations where the database lacks what this program needs."""
+    async with open_stores(settings) as stores:
+        await migrate.must_not_be_behind(stores.session)
+        yield stores.acting_as(cli_scope())
 
 
 def new_secret_key() -> str:

@@ -16,20 +16,9 @@ from psycopg.conninfo import make_conninfo
 from identity import embedded
 from identity.cli.connection import _what_is_wrong, examine, masked
 from identity.errors import StartError
-from tests.cli.managed import PASSWORD, Managed, managed_server
+from tests.cli.managed import PASSWORD, Managed
 from tests.running import free_port
 from tests.server import execute
-
-
-@pytest.fixture(scope="module")
-def managed() -> Iterator[Managed]:
-    with managed_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def login(managed: Managed) -> str:
-    return managed.new_login()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cut import cut
-from tests.cli.managed import PASSWORD, Managed, managed_server
+from tests.cli.managed import PASSWORD
 from tests.cli.place import KEY, Place
 from tests.cli.shell import Shell
 from tests.operation.processes import none_left
@@ -37,22 +37,6 @@ ON_EMBEDDED = [
     ("identity.cli.init:write_secret", "before"),
     ("identity.cli.init:write_secret", "after"),
 ]
-
-
-@pytest.fixture(scope="module")
-def managed() -> Iterator[Managed]:
-    with managed_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def login(managed: Managed) -> str:
-    return managed.new_login()
-
-
-@pytest.fixture
-def place(managed: Managed, login: str, tmp_path: Path) -> Place:
-    return Place(managed, login, tmp_path)
 
 
 @pytest.mark.parametrize(("deed", "moment"), [*MIGRATING, *SETTING_UP])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.cli.managed import PASSWORD, Managed, managed_server
+from tests.cli.managed import PASSWORD, Managed
 from tests.cli.place import KEY, Place
 from tests.cli.terminal import Terminal, terminal
 from tests.operation.command import started
@@ -19,23 +18,6 @@ from tests.running import free_port
 from tests.server import execute
 
 WHERE, URL, PORT, GO = "1 or 2 [1]: ", "(not shown): ", "listen on [", "Go ahead? [Y/n]: "
-
-
-@pytest.fixture(scope="module")
-def managed() -> Iterator[Managed]:
-    with managed_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def login(managed: Managed) -> str:
-    """One for all: whoever makes the cluster's roles may grant them, and no other."""
-    return managed.new_login()
-
-
-@pytest.fixture
-def place(managed: Managed, login: str, tmp_path: Path) -> Place:
-    return Place(managed, login, tmp_path)
 
 
 def arguments_of(pid: int) -> bytes:

@@ -17,10 +17,10 @@ import typer
 from identity.app_keys import AppKeyFilter, IssuedKey
 from identity.cli.demos.plans import APPS, Plan, of, plans
 from identity.cli.progress import Moved, progress
-from identity.cli.start import cli_scope, database, read_settings
+from identity.cli.start import database, open_stores_at_hand, read_settings
 from identity.errors import NotFound, StartError
 from identity.settings import Settings
-from identity.stores import Stores, create_tenant, open_stores
+from identity.stores import Stores, create_tenant
 
 BATCH_ROWS = 1000
 
@@ -67,9 +67,9 @@ def _texts(path: Path | None) -> Iterator[TextIO | None]:
 async def _seed(
     settings: Settings, wanted: Sequence[Plan], texts: TextIO | None, made: Counter[str], moved: Moved
 ) -> None:
-    async with open_stores(settings) as stores:
+    async with open_stores_at_hand(settings) as stores:
         for plan in wanted:
-            await Seeding(stores.acting_as(cli_scope()), plan, made, moved, texts).run()
+            await Seeding(stores, plan, made, moved, texts).run()
 
 
 @dataclass

@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from identity.app_keys import AppKey, AppKeyFilter
 from identity.cli.progress import progress
-from identity.cli.start import cli_scope, database, read_settings
+from identity.cli.start import database, open_stores_at_hand, read_settings
 from identity.cli.tables.nouns import Branches, Noun, Users
 from identity.cli.tables.tabular import STREAM, Dialect, Format, Writer, format_of, open_target
 from identity.db import Page
 from identity.settings import Settings
-from identity.stores import Stores, open_stores
+from identity.stores import Stores
 
 PAGE_ROWS = 500
 
@@ -100,8 +100,8 @@ def _run(export: Export, file: str, format: Format | None) -> None:
 
 
 async def _export(settings: Settings, export: Export, file: str, dialect: Dialect) -> int:
-    async with open_stores(settings) as stores:
-        return await export.write(stores.acting_as(cli_scope()), file, dialect)
+    async with open_stores_at_hand(settings) as stores:
+        return await export.write(stores, file, dialect)
 
 
 def dialect_of(file: str, format: Format | None) -> Dialect:

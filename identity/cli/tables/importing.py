@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from identity.cli.start import cli_scope, database, read_settings
+from identity.cli.start import database, open_stores_at_hand, read_settings
 from identity.cli.tables.importer import Import, OnError, Summary, Wanted
 from identity.cli.tables.nouns import Branches, Noun, Users
 from identity.cli.tables.reading import open_source
@@ -19,7 +19,6 @@ from identity.cli.tables.tabular import Format
 from identity.cli.tables.writing import Refusal
 from identity.errors import StartError, Unavailable
 from identity.settings import Settings
-from identity.stores import open_stores
 
 
 class UserMatch(StrEnum):
@@ -103,8 +102,8 @@ def _run(noun: Noun, wanted: Wanted) -> None:
 
 
 async def _import(settings: Settings, wanted: Import) -> None:
-    async with open_stores(settings) as stores:
-        await wanted.run(stores.acting_as(cli_scope()))
+    async with open_stores_at_hand(settings) as stores:
+        await wanted.run(stores)
 
 
 @contextmanager

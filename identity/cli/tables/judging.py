@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from identity.cli.tables.columns import Columns, Path, Refused
 from identity.cli.tables.nouns import Name, Noun
 from identity.cli.tables.tabular import Row
-from identity.fields import Changes, Given
+from identity.fields import Changes, Given, words_of
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _refusal(columns: Columns, errors: list[Any]) -> Refused:
     reasons: dict[str, str] = {}
     for each in errors:
         column = columns.column_of(tuple(str(step) for step in each["loc"]))
-        reason = "must be given" if each["type"] == "missing" else each["msg"].removeprefix("Value error, ")
+        reason = "must be given" if each["type"] == "missing" else words_of(each["msg"])
         reasons.setdefault(column, reason)
     if len(reasons) == 1:
         return Refused(*next(iter(reasons.items())))

@@ -23,7 +23,6 @@ from identity.errors import Invalid, StartError
 DELIMITERS = ",;\t|"
 READ_AHEAD_BYTES = 1 << 16
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
@@ -92,7 +91,7 @@ def _lines(text: TextIO, name: str) -> Iterator[str]:
             count += 1
             if "\0" in line:
                 raise StartError(f"Line {count} of {name} holds NULs: if it is UTF-16, give --encoding utf-16-le.")
-            if _SURROGATE.search(line):
+            if strict_json.SURROGATE.search(line):
                 raise StartError(f"Line {count} of {name} holds half a character: name its encoding by --encoding.")
             yield line
     except UnicodeDecodeError as error:
