@@ -11,11 +11,11 @@ from pydantic import Field
 from identity import key_text
 from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.errors import Conflict, NotFound
-from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
+from identity.fields import AS_WHOLE, Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 
 Type = Literal["secret", "public", "restricted", "service"]
 Environment = Literal["live", "test"]
-Seconds = Annotated[int, Field(ge=0, le=366 * 86400)]
+Seconds = Annotated[int, Field(ge=0, le=366 * 86400), AS_WHOLE]
 
 PREFIXES: dict[Type, str] = {"secret": "isk", "public": "ipk", "restricted": "irk", "service": "isv"}
 """Not sk_, which scanners take for another vendor's."""

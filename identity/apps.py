@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from identity.db import IfMatch, Page, Row, Store, columns, in_order
-from identity.fields import Changes, Document, Filter, Given, Metadata, Scopes, Slug, Text, patch_of, unset
+from identity.fields import Changes, Document, Filter, Given, Metadata, Scopes, Slug, Text, Whole, patch_of, unset
 
 IDENTITY = "identity"
 """The app that every tenant has: this service itself. Its keys manage."""
@@ -26,8 +26,8 @@ class AppSettings(Document):
     """How its keys begin; default: by the key's type."""
     allowed_scopes: Scopes = ()
     """What its keys may carry; empty: anything."""
-    access_token_s: int = Field(default=300, ge=30, le=86400)
-    refresh_token_s: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
+    access_token_s: Whole = Field(default=300, ge=30, le=86400)
+    refresh_token_s: Whole = Field(default=30 * 86400, ge=60, le=366 * 86400)
     features: dict[str, bool] = {}
 
 
@@ -108,7 +108,8 @@ INSERT INTO identity.apps AS old (tenant_id, id, name, type, settings, metadata)
 SELECT %(tenant_id)s, id, name, type, settings, metadata
   FROM jsonb_populate_recordset(NULL::identity.apps, %(rows)s) AS given
  WHERE %(if_match)s::timestamptz[] IS NULL
-    OR EXISTS (SELECT FROM identity.apps WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL)
+    OR EXISTS (SELECT FROM identity.apps WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL
+                AND updated_at = ANY (%(if_match)s::timestamptz[]))
  ORDER BY id
     ON CONFLICT (tenant_id, id) DO UPDATE
    SET name = excluded.name, type = excluded.type, settings = excluded.settings, metadata = excluded.metadata

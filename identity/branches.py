@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import (
@@ -16,36 +16,35 @@ from identity.fields import (
     Filter,
     Given,
     Metadata,
+    Printable,
     Slug,
     Text,
     Timezone,
     patch_of,
-    printable,
     unset,
 )
 
 Type = Literal["headquarters", "regional", "store", "warehouse", "franchise", "office", "other"]
 Status = Literal["active", "disabled"]
-Code = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(printable)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+Code = Annotated[Printable, StringConstraints(min_length=1, max_length=64)]
 Hour = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class Address(Document):
-    street: Line | None = None
-    city: Line | None = None
-    state: Line | None = None
-    postal_code: Line | None = None
-    country: Line | None = None
+    street: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Text | None = None
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
 
 
 class Contact(Document):
-    name: Line | None = None
+    name: Text | None = None
     email: Email | None = None
-    phone: Line | None = None
+    phone: Text | None = None
 
 
 class BranchSettings(Document):
@@ -120,6 +119,17 @@ SELECT {COLUMNS}
  ORDER BY id
 """
 
+# One at a time in a tenant, as UPSERT: whoever looks records up by name, to make those that are missing, would else
+# meet another who does.
+HOLD_NAMED = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('branches ' || %(tenant_id)s, 0));
+SELECT {COLUMNS}
+  FROM identity.branches
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND deleted_at IS NULL
+   AND (id = ANY (%(ids)s::text[]) OR code = ANY (%(codes)s::text[]))
+ ORDER BY id FOR NO KEY UPDATE
+"""
+
 LIST = f"""
 SELECT {COLUMNS}
   FROM identity.branches
@@ -156,7 +166,8 @@ SELECT %(tenant_id)s, %(app_id)s, coalesce(given.id, known.id, identity.uuid7())
        ) AS known ON given.id IS NULL AND known.code = given.code
  WHERE %(if_match)s::timestamptz[] IS NULL
     OR EXISTS (SELECT FROM identity.branches
-                WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = given.id AND deleted_at IS NULL)
+                WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = given.id AND deleted_at IS NULL
+                AND updated_at = ANY (%(if_match)s::timestamptz[]))
  ORDER BY coalesce(given.id, known.id), given.code
     ON CONFLICT (tenant_id, app_id, id) DO UPDATE
    SET code = excluded.code, name = excluded.name, type = excluded.type, address = excluded.address,
@@ -246,6 +257,13 @@ class BranchStore(Store[Branch]):
     async def get_many(self, tenant_id: str, app_id: str, ids: Sequence[str]) -> list[Branch]:
         """Those that there are, in the order of their ids."""
         return await self._rows(GET_MANY, tenant_id, app_id=app_id, ids=list(ids))
+
+    async def hold_named(
+        self, tenant_id: str, app_id: str, *, ids: Sequence[str] = (), codes: Sequence[str] = ()
+    ) -> list[Branch]:
+        """Those that there are by any of these names, in the order of their ids; in a transaction nobody changes
+        them before its end."""
+        return await self._rows(HOLD_NAMED, tenant_id, app_id=app_id, ids=list(ids), codes=list(codes))
 
     async def find(self, tenant_id: str, app_id: str, where: BranchFilter) -> Branch | None:
         """The first by code, name, type or status."""

@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -21,6 +22,8 @@ from pydantic import (
 )
 
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+EMAIL_PATTERN = r"^[^@\s]+@[^@\s]+$"
+YEARS_PATTERN = r"^([2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
 SCOPE_PATTERN = r"^(\*|[A-Za-z0-9._/-]+(:[A-Za-z0-9._/-]+)*(:\*)?)$"
 
 
@@ -47,19 +50,40 @@ def _in_range(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+def _whole(value: Any) -> Any:
+    """54.0 is a whole number to JSON, which has but one kind of numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _email(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+    if not re.fullmatch(EMAIL_PATTERN, text):
         raise ValueError("must be an e-mail address")
     return text
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+def shown(**schema: JsonValue) -> Any:
+    """Tells those who read the schema what a validator of ours holds."""
+    return Field(json_schema_extra=schema)
+
+
+AS_WHOLE = BeforeValidator(_whole)
+"""Stands after the bounds of an Annotated: before them pydantic keeps them out of the schema."""
+Whole = Annotated[int, AS_WHOLE]
+Limit = Annotated[int, Field(ge=0, le=2**31 - 1), AS_WHOLE]
+Printable = Annotated[str, AfterValidator(printable), shown(format="printable")]
+Text = Annotated[Printable, StringConstraints(min_length=1, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
 Email = Annotated[
-    str, StringConstraints(min_length=3, max_length=320), AfterValidator(printable), AfterValidator(_email)
+    str,
+    StringConstraints(min_length=3, max_length=320),
+    AfterValidator(printable),
+    AfterValidator(_email),
+    shown(format="printable", pattern=EMAIL_PATTERN),
 ]
-Timezone = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_timezone)]
-Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+Timezone = Annotated[
+    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_timezone), shown(format="timezone")
+]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range), shown(pattern=YEARS_PATTERN)]
 Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
 Scopes = Annotated[tuple[Scope, ...], Field(max_length=100)]
 Metadata = dict[str, JsonValue]

@@ -35,10 +35,12 @@ VALUES (%(tenant_id)s, %(caller)s, %(id)s, %(request_hash)s, %(status)s, %(answe
 RETURNING {COLUMNS}
 """
 
-# Of all tenants: which rows are old enough to go is the policy's to say.
+# Of all tenants: which rows are old enough to go is the policy's to say. By one worker at a time: two that take
+# overlapping rows, in steps of different sizes, die of deadlock.
 SWEEP = """
 DELETE FROM identity.idempotency_keys
- WHERE (tenant_id, caller, id) IN (
+ WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep idempotency_keys', 0)))
+   AND (tenant_id, caller, id) IN (
        SELECT tenant_id, caller, id FROM identity.idempotency_keys
         WHERE created_at < clock_timestamp() - interval '24 hours'
         ORDER BY created_at
@@ -66,5 +68,6 @@ class IdempotencyStore(Store[KeptAnswer]):
         await self._one(KEEP, tenant_id, caller=caller, id=id, request_hash=request_hash, status=status, answer=answer)
 
     async def sweep(self, *, limit: int) -> int:
-        """Takes up to that many rows of all tenants away that are older than 24 hours; how many it took."""
+        """Takes up to that many rows of all tenants away that are older than 24 hours; how many it took: none also
+        while another worker is at it."""
         return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))

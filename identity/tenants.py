@@ -9,7 +9,21 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
 from identity.errors import Conflict
-from identity.fields import Changes, Document, Filter, Given, Metadata, Slug, Text, Timezone, patch_of, unset
+from identity.fields import (
+    Changes,
+    Document,
+    Filter,
+    Given,
+    Limit,
+    Metadata,
+    Slug,
+    Text,
+    Timezone,
+    Whole,
+    patch_of,
+    shown,
+    unset,
+)
 
 PLATFORM = "platform"
 """The built-in tenant whose keys may address every other."""
@@ -27,34 +41,36 @@ Domain = Annotated[
     str,
     StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$", max_length=253),
 ]
-Dsn = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_without_secrets)]
+Dsn = Annotated[
+    str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_without_secrets), shown(format="dsn")
+]
 DbSchema = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 
 
 class PasswordPolicy(Document):
     """What a password must be (NIST SP 800-63B: length, no composition rules)."""
 
-    min_length: int = Field(default=15, ge=8, le=256)
+    min_length: Whole = Field(default=15, ge=8, le=256)
 
 
 class Lockout(Document):
     """How many failed sign-ins in how long close password sign-in, and for how long at first."""
 
-    failures: int = Field(default=10, ge=1, le=1000)
-    window_s: int = Field(default=900, ge=1, le=86400)
-    pause_s: int = Field(default=60, ge=1, le=86400)
+    failures: Whole = Field(default=10, ge=1, le=1000)
+    window_s: Whole = Field(default=900, ge=1, le=86400)
+    pause_s: Whole = Field(default=60, ge=1, le=86400)
 
 
 class TenantSettings(Document):
     """How a tenant is run. The max_* are the platform's to change; None sets no limit."""
 
-    max_users: int | None = Field(default=None, ge=0, le=2**31 - 1)
-    max_apps: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    max_users: Limit | None = None
+    max_apps: Limit | None = None
     timezone: Timezone = "UTC"
     password_policy: PasswordPolicy = PasswordPolicy()
     lockout: Lockout = Lockout()
-    session_idle_s: int = Field(default=7 * 86400, ge=60, le=366 * 86400)
-    session_absolute_s: int = Field(default=30 * 86400, ge=60, le=366 * 86400)
+    session_idle_s: Whole = Field(default=7 * 86400, ge=60, le=366 * 86400)
+    session_absolute_s: Whole = Field(default=30 * 86400, ge=60, le=366 * 86400)
     require_mfa: bool = False
 
 

@@ -12,7 +12,8 @@ from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
 
 Status = Literal["active", "suspended", "locked"]
-UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN)]
 
 
 class User(Row):
@@ -83,6 +84,18 @@ SELECT {COLUMNS}
  ORDER BY id
 """
 
+# One at a time in a tenant, as UPSERT: whoever looks records up by name, to make those that are missing, would else
+# meet another who does.
+HOLD_NAMED = f"""
+SELECT pg_advisory_xact_lock(hashtextextended('users ' || %(tenant_id)s, 0));
+SELECT {COLUMNS}
+  FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND deleted_at IS NULL
+   AND (id = ANY (%(ids)s::text[]) OR username_canonical = ANY (%(usernames)s::text[])
+        OR email_canonical = ANY (%(emails)s::text[]))
+ ORDER BY id FOR NO KEY UPDATE
+"""
+
 LIST = f"""
 SELECT {COLUMNS}
   FROM identity.users
@@ -119,7 +132,8 @@ SELECT %(tenant_id)s, coalesce(given.id, known.id, identity.uuid7()), given.user
         WHERE tenant_id = %(tenant_id)s AND username_canonical = ANY (%(names)s::text[]) AND deleted_at IS NULL
        ) AS known ON given.id IS NULL AND known.username_canonical = given.username_canonical
  WHERE %(if_match)s::timestamptz[] IS NULL
-    OR EXISTS (SELECT FROM identity.users WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL)
+    OR EXISTS (SELECT FROM identity.users WHERE tenant_id = %(tenant_id)s AND id = given.id AND deleted_at IS NULL
+                AND updated_at = ANY (%(if_match)s::timestamptz[]))
  ORDER BY coalesce(given.id, known.id), given.username_canonical
     ON CONFLICT (tenant_id, id) DO UPDATE
    SET username = excluded.username, username_canonical = excluded.username_canonical, email = excluded.email,
@@ -205,6 +219,14 @@ class UserStore(Store[User]):
     async def get_many(self, tenant_id: str, ids: Sequence[str]) -> list[User]:
         """Those that there are, in the order of their ids."""
         return await self._rows(GET_MANY, tenant_id, ids=list(ids))
+
+    async def hold_named(
+        self, tenant_id: str, *, ids: Sequence[str] = (), usernames: Sequence[str] = (), emails: Sequence[str] = ()
+    ) -> list[User]:
+        """Those that there are by any of these names, in any spelling, in the order of their ids; in a transaction
+        nobody changes them before its end."""
+        names = {"usernames": [canonical(name) for name in usernames], "emails": [canonical(name) for name in emails]}
+        return await self._rows(HOLD_NAMED, tenant_id, ids=list(ids), **names)
 
     async def find(self, tenant_id: str, where: UserFilter) -> User | None:
         """The first by username or e-mail, in any spelling, or by status."""

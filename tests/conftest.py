@@ -28,7 +28,8 @@ STACK = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for name in [name for name in os.environ if name.startswith("IDENTITY_") and not name.startswith("IDENTITY_TEST_")]:
+    ours = ("IDENTITY_TEST_", "IDENTITY_FUZZ_")
+    for name in [name for name in os.environ if name.startswith("IDENTITY_") and not name.startswith(ours)]:
         del os.environ[name]
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         server.start(STACK)

@@ -76,6 +76,17 @@ def test_its_command_line_says_what_it_shows(service: Service) -> None:
     assert [user["id"] for user in json.loads(said.splitlines()[-1])["items"]] != ["peter"]
 
 
+def test_its_spreadsheet_moves_in(service: Service) -> None:
+    [commands] = re.findall(r"```bash\n(.*?)```", section("Move in from a spreadsheet"), re.DOTALL)
+    run(service, commands)
+    moved = [json.loads(line) for line in (service.data_dir / "people.jsonl").read_text().splitlines()]
+    found = {user["username"]: (user["email"], user["full_name"], user["metadata"]) for user in moved}
+    assert found == {
+        "ana": ("ana@example.com", "Ana García", {"department": "Sales"}),
+        "ben": (None, "Ben Okafor", {"department": "Finance"}),
+    }
+
+
 def test_what_it_says_that_make_run_prints_is_what_it_prints(service: Service) -> None:
     shown = re.findall(r"```console\n\$ make run\n(.*?)```", section("Start"), re.DOTALL)[0]
     shown = shown.replace("http://127.0.0.1:8080", service.url).replace(

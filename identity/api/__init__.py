@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from hashlib import sha256
 from hmac import digest
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, health, keys, openapi, tenants, user_apps, users, wire
+from identity.api import app_keys, apps, branches, docs, health, keys, logs, tenants, user_apps, users, wire
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
 from identity.api.protocol import LimitedProtocol
-from identity.api.routes import PUBLIC, Route, Table
+from identity.api.routes import Route
 from identity.api.sweeping import sweeping
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
 from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
 from identity.verify import open_verifier
-
-table = Table("service")
-
-
-@table.get("/openapi.json", scope=PUBLIC, answers=None)
-async def openapi_json(service: Service, request: Request) -> Response:
-    """This API, as OpenAPI 3.1."""
-    return Response(_document(service.settings.base_url or "/"), media_type="application/json")
-
-
-@table.get("/docs", scope=PUBLIC, answers=None)
-async def docs(service: Service, request: Request) -> Response:
-    """This API, as a page."""
-    return HTMLResponse(openapi.page(ROUTES))
-
 
 ROUTES: list[Route] = [
     route
@@ -57,16 +40,10 @@ ROUTES: list[Route] = [
         app_keys.table,
         keys.table,
         health.table,
-        table,
+        docs.table,
     )
     for route in each.routes
 ]
-
-
-@cache
-def _document(base_url: str) -> str:
-    """Made once: it is public, and takes long enough to keep a worker from verifying."""
-    return openapi.document(ROUTES, base_url)
 
 
 def make_app(settings: Settings) -> ASGIApp:
@@ -79,8 +56,10 @@ def make_app(settings: Settings) -> ASGIApp:
             yield
 
     app = Starlette(
-        routes=[_endpoint(path) for path in dict.fromkeys(route.path for route in ROUTES)], lifespan=lifespan
+        routes=[*(_endpoint(path) for path in dict.fromkeys(route.path for route in ROUTES)), docs.FILES_ROUTE],
+        lifespan=lifespan,
     )
+    app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
     return Envelope(app, settings.trusted_proxies)
 
@@ -98,9 +77,7 @@ def asgi() -> ASGIApp:
     """What uvicorn imports in each worker."""
     if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
         signal_on_parents_death(signal.SIGTERM, parent.pid)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for name in ("uvicorn", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logs.configure(sys.stdout)
     settings = Settings()
     LimitedProtocol.receive_timeout_s = settings.receive_timeout_s
     return make_app(settings)

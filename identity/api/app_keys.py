@@ -39,20 +39,32 @@ async def outranked(call: Call[AppKeyChanges] | Call[Rotation] | Call[None]) -> 
 
 @table.get(OF_TENANT, scope="keys:read", answers=Page[AppKey], where=AppKeyFilter)
 async def list_keys_of_tenant(call: Call[None], tenant_id: str) -> Page[AppKey]:
+    """List the keys of a tenant.
+
+    Without their texts, which nobody can ask for again.
+    """
     return await call.stores.app_keys.list(tenant_id, call.where, **call.page)
 
 
 @table.get(OF_APP, scope="keys:read", answers=Page[AppKey], where=AppKeyFilter)
 async def list_keys_of_app(call: Call[None], tenant_id: str, app_id: str) -> Page[AppKey]:
+    """List the keys of an app.
+
+    Without their texts, which nobody can ask for again.
+    """
     if call.where.app_id not in (None, app_id):
         return Page([], None)
     where = call.where.model_copy(update={"app_id": app_id})
     return await call.stores.app_keys.list(tenant_id, where, **call.page)
 
 
-@table.post(OF_APP, scope="keys:write", takes=NewAppKey, answers=IssuedKey)
+@table.post(OF_APP, scope="keys:write", takes=NewAppKey, answers=IssuedKey, raises=("insufficient_rank",))
 async def issue_key(call: Call[NewAppKey], tenant_id: str, app_id: str) -> Answer:
-    """The key with its text, which is shown this once."""
+    """Issue a key.
+
+    The answer holds its text as `key`, this once. The scopes must be among the app's `allowed_scopes`; of the app
+    `identity`, management scopes that the caller holds too.
+    """
     if app_id == IDENTITY:
         must_outrank(call.principal, call.body.scopes)
     key = await call.stores.app_keys.issue(tenant_id, app_id, call.body)
@@ -61,11 +73,16 @@ async def issue_key(call: Call[NewAppKey], tenant_id: str, app_id: str) -> Answe
 
 @table.get(ONE, scope="keys:read", answers=AppKey)
 async def get_key(call: Call[None], tenant_id: str, app_id: str, key_id: str) -> AppKey:
+    """Get a key."""
     return await call.stores.app_keys.get(tenant_id, app_id, key_id)
 
 
-@table.patch(ONE, scope="keys:write", takes=AppKeyChanges, answers=AppKey)
+@table.patch(ONE, scope="keys:write", takes=AppKeyChanges, answers=AppKey, raises=("insufficient_rank",))
 async def update_key(call: Call[AppKeyChanges], tenant_id: str, app_id: str, key_id: str) -> AppKey:
+    """Update a key.
+
+    A JSON Merge Patch. Type, environment, branch and owner stay as they were issued.
+    """
     async with outranked(call) as stores:
         if app_id == IDENTITY and "scopes" in call.body.model_fields_set:
             must_outrank(call.principal, call.body.scopes)
@@ -74,13 +91,27 @@ async def update_key(call: Call[AppKeyChanges], tenant_id: str, app_id: str, key
 
 @table.delete(ONE, scope="keys:write", answers=AppKey)
 async def delete_key(call: Call[None], tenant_id: str, app_id: str, key_id: str) -> Answer:
-    """For good: a key has no tombstone."""
+    """Delete a key.
+
+    For good: a key has no tombstone.
+    """
     return call.deleted(await call.stores.app_keys.delete(tenant_id, app_id, key_id, if_match=call.if_match))
 
 
-@table.action(f"{ONE}/rotate", scope="keys:write", takes=Rotation, answers=IssuedKey, status=201)
+@table.action(
+    f"{ONE}/rotate",
+    scope="keys:write",
+    takes=Rotation,
+    answers=IssuedKey,
+    status=201,
+    raises=("insufficient_rank", "already_rotated", "key_not_live", "scope_not_allowed"),
+)
 async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: str) -> Answer:
-    """A successor with its text; the old key lives on for grace_s."""
+    """Rotate a key.
+
+    A successor with all that the old key had, its text shown as `key`, this once; the old key lives on for
+    `grace_s`. A key that rotates itself lives on for a minute at least.
+    """
     grace_s = call.body.grace_s
     if call.principal.key_id == key_id:
         grace_s = max(grace_s, SELF_ROTATION_GRACE_S)
@@ -91,16 +122,27 @@ async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: 
 
 @table.action(f"{ONE}/revoke", scope="keys:write", takes=Revocation, answers=AppKey)
 async def revoke_key(call: Call[Revocation], tenant_id: str, app_id: str, key_id: str) -> AppKey:
-    """For good. When this returns, the key is dead everywhere."""
+    """Revoke a key.
+
+    For good. When this returns, the key is dead everywhere. Once more is no error.
+    """
     return await call.stores.app_keys.revoke(tenant_id, app_id, key_id, reason=call.body.reason)
 
 
-@table.action(f"{ONE}/disable", scope="keys:write", answers=AppKey)
+@table.action(f"{ONE}/disable", scope="keys:write", answers=AppKey, raises=("status_conflict",))
 async def disable_key(call: Call[None], tenant_id: str, app_id: str, key_id: str) -> AppKey:
+    """Disable a key.
+
+    It is dead at once, until it is enabled. Once more is no error.
+    """
     return await call.stores.app_keys.disable(tenant_id, app_id, key_id)
 
 
-@table.action(f"{ONE}/enable", scope="keys:write", answers=AppKey)
+@table.action(f"{ONE}/enable", scope="keys:write", answers=AppKey, raises=("insufficient_rank", "status_conflict"))
 async def enable_key(call: Call[None], tenant_id: str, app_id: str, key_id: str) -> AppKey:
+    """Enable a disabled key.
+
+    It lives again. Once more is no error.
+    """
     async with outranked(call) as stores:
         return await stores.app_keys.enable(tenant_id, app_id, key_id)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import logging
 import re
 import time
-import traceback
-import uuid
+from asyncio import CancelledError
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from identity.api.problems import problem, raw_problem
-from identity.errors import IdentityError, Invalid
+from identity.api.logs import log_error, log_request
+from identity.api.problems import edge_headers, problem, raw_problem
+from identity.api.request_id import request_id
+from identity.errors import IdentityError, Invalid, StartError, Unavailable
 
 SLOW_S = 0.25
 CLIENT_LEFT = 499
 """Logged, never sent: there is nobody to send it to."""
 QUIET = ("/v1/keys/verify", "/healthz", "/readyz")
-
-log = logging.getLogger("identity.requests")
+NOT_LITERAL = re.compile(rb"%(?:2f|0a)", re.IGNORECASE)
+NO_HOST = re.compile(r"[\s,/?#@\\]")
 
 
 class Envelope:
@@ -40,12 +40,12 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self.app
         if scope["type"] != "http":
-            await self.app.router(scope, receive, send)
+            await self._live(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = _request_id(headers.get("x-request-id"))
+        id = request_id(headers.get("x-request-id"))
         state = scope.setdefault("state", {})
-        state.update(request_id=request_id, address=self._address(scope, headers))
+        state.update(request_id=id, address=self._address(scope, headers))
         started_s = time.perf_counter()
         status = 0
 
@@ -53,38 +53,54 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                MutableHeaders(scope=message).update(edge_headers(id))
             await send(message)
 
         try:
+            _judge_target(scope)
             _judge_framing(headers)
             await self.app.router(scope, receive, sending)
         except ClientDisconnect:
             status = CLIENT_LEFT
-        except Exception as error:  # noqa: BLE001  (the last resort: a bug of ours is told to us, not to the client)
+        except (Exception, CancelledError) as error:
+            answer = _told(error, id)
             if not status:
-                await _told(error, request_id)(scope, receive, sending)
-        _log(Request(scope), status, time.perf_counter() - started_s)
+                await answer(scope, receive, sending)
+            if isinstance(error, CancelledError):
+                raise
+        finally:
+            _log(scope, state.get("refused", status), time.perf_counter() - started_s)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """From the start to the end. Why it fails is told here: uvicorn would print the error's words."""
+
+        async def sending(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await self.app.router(scope, receive, sending)
+        except Exception as error:
+            log_error(error, detail=str(error) if isinstance(error, StartError) else None)
+            raise
 
     def _address(self, scope: Scope, headers: Headers) -> str:
         """Who is at the other end: X-Forwarded-For is believed as far as trusted proxies wrote it."""
         hops = [hop.strip() for hop in ",".join(headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
-        address = str((scope.get("client") or ("",))[0])
-        while hops and self._is_trusted(address):
-            address = hops.pop()
-        return address if _is_address(address) else ""
-
-    def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self.trusted)
+        address = _parsed(str((scope.get("client") or ("",))[0]))
+        while hops and address is not None and any(address in network for network in self.trusted):
+            address = _parsed(hops.pop())
+        return str(address) if address else ""
 
 
-def _told(error: Exception, request_id: str) -> Response:
+def _told(error: BaseException, request_id: str) -> Response:
     """What went wrong, as the client may know it; what is no error of ours is a bug of ours, and goes into the log."""
+    if isinstance(error, CancelledError):
+        return problem(Unavailable("The service is stopping; try again shortly."), request_id)
     if isinstance(error, IdentityError):
         return problem(error, request_id)
     if isinstance(error, HTTPException):
         return _of_router(error, request_id)
-    log.error(json.dumps({"request_id": request_id, "error": type(error).__name__, "where": _where(error)}))
+    log_error(error, id=request_id)
     return raw_problem(500, "internal_error", "Something went wrong here, and is in our log.", request_id)
 
 
@@ -97,48 +113,43 @@ def _of_router(error: HTTPException, request_id: str) -> Response:
     return raw_problem(error.status_code, "route_not_found", "There is no such route.", request_id, headers=headers)
 
 
-def _is_address(text: str) -> bool:
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """An IPv4 address on a socket of both families is still that IPv4 address."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return (address.ipv4_mapped if address.version == 6 else None) or address
 
 
-def _request_id(given: str | None) -> str:
-    return given if given and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else uuid.uuid4().hex
+def _judge_target(scope: Scope) -> None:
+    """A path means what it says: the router would take an encoded slash for a slash, and pass over a last line feed."""
+    if NOT_LITERAL.search(scope.get("raw_path") or b""):
+        raise HTTPException(404)
 
 
 def _judge_framing(headers: Headers) -> None:
     """One Host, and one length: of two, somebody on the way may have believed the other (RFC 9112, section 11.2)."""
-    if len(headers.getlist("host")) != 1:
-        raise Invalid("invalid_request", "There must be one Host header.")
+    hosts = headers.getlist("host")
+    if len(hosts) != 1 or NO_HOST.search(hosts[0]):
+        raise Invalid("invalid_request", "There must be one Host header, of one host.")
     if len(headers.getlist("content-length")) > 1 or ("content-length" in headers and "transfer-encoding" in headers):
         raise Invalid("invalid_request", "There must be one Content-Length or Transfer-Encoding header.")
 
 
-def _where(error: Exception) -> str:
-    """Where it was raised, without what it says: a database's words may quote a value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return " < ".join(
-        f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in reversed(frames[-6:])
-    )
-
-
-def _log(request: Request, status: int, duration_s: float) -> None:
-    """One JSON line, with the route and not the path: somebody will put a key where its id belongs. Verifications and
-    probes are too many to log."""
-    if status == 200 and duration_s < SLOW_S and request.url.path in QUIET:
+def _log(scope: Scope, status: int, duration_s: float) -> None:
+    """Verifications and probes are too many to log."""
+    if status == 200 and duration_s < SLOW_S and scope["path"] in QUIET:
         return
-    principal = getattr(request.state, "principal", None)
-    line = {
-        "request_id": request.state.request_id,
-        "method": request.method,
-        "route": getattr(request.state, "route", None),
-        "status": status,
-        "duration_ms": round(duration_s * 1000, 1),
-        "tenant": principal.tenant_id if principal else None,
-        "principal": principal.actor if principal else None,
-        "address": request.state.address,
-    }
-    log.info(json.dumps(line))
+    state = scope["state"]
+    principal = state.get("principal")
+    log_request(
+        state["request_id"],
+        status,
+        address=state["address"],
+        method=scope["method"],
+        route=state.get("route"),
+        duration_s=duration_s,
+        tenant=principal.tenant_id if principal else None,
+        principal=principal.actor if principal else None,
+    )

@@ -30,13 +30,19 @@ class Readiness(BaseModel):
 
 @table.get("/healthz", scope=PUBLIC, answers=Health)
 async def healthz(service: Service, request: Request) -> Health:
-    """The process answers; nothing else is asked."""
+    """Tell whether the process answers.
+
+    Nothing else is asked.
+    """
     return Health()
 
 
-@table.get("/readyz", scope=PUBLIC, answers=Readiness)
+@table.get("/readyz", scope=PUBLIC, answers=Readiness, also=(503,))
 async def readyz(service: Service, request: Request) -> Answer:
-    """200 where database, migrations and look-ups are as they should be, else 503."""
+    """Tell whether it can do its work.
+
+    200 where database, migrations and look-ups are as they should be, else 503.
+    """
     (database, migrations), lanes = await asyncio.gather(_database(service), _lanes(service))
     ready = (database, migrations, lanes) == ("ok", "ok", "ok")
     content = Readiness(status="ok" if ready else "unavailable", database=database, migrations=migrations, lanes=lanes)

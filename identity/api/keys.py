@@ -20,7 +20,11 @@ MAX_VERIFY_BYTES = 8 * 1024
     max_body=MAX_VERIFY_BYTES,
 )
 async def verify_key(call: Call[Verification]) -> Verdict:
-    """Always 200, with the first link of the chain that fails."""
+    """Verify a key.
+
+    Is it good, and for this? Always 200, with the first link of the chain that fails as `code`. Of a key that is not
+    known, or not the caller's to see, nothing else is told.
+    """
     verdict = await call.service.verifier.verify(call.body)
     if verdict.key_id is not None and not call.principal.may_verify(verdict):
         return NOT_FOUND
@@ -29,5 +33,8 @@ async def verify_key(call: Call[Verification]) -> Verdict:
 
 @table.get("/v1/keys/whoami", scope=ANY_KEY, answers=Verdict)
 async def whoami(call: Call[None]) -> Verdict:
-    """The caller's own key, as a verification would tell of it."""
+    """Verify the caller's own key.
+
+    As a verification would tell of it, for any live key of any app.
+    """
     return call.principal.verdict

@@ -8,10 +8,12 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,6 +23,8 @@ from starlette.responses import Response
 
 from identity.api.call import Call
 from identity.api.reading import single_header
+from identity.apps import IDENTITY
+from identity.auth import Principal, must_outrank
 from identity.errors import Conflict, FieldError, IdentityError, Invalid
 from identity.idempotency import KeptAnswer
 
@@ -28,7 +32,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 WAIT_S = 2.0
 POLL_S = 0.05
-KEPT_HEADERS = ("location", "etag", "content-type")
+KEPT_HEADERS = ("location", "etag", "content-type", "cache-control")
 NONCE_BYTES = 12
 
 
@@ -99,11 +103,30 @@ async def once(call: Call[Any], body: bytes, make: Make) -> Response:
         raise Invalid("invalid_request", f"The {HEADER} {detail}.", errors=(FieldError(detail, parameter=HEADER),))
     seal = Seal.of(key, call, call.service.secret_keys)
     until_s = asyncio.get_running_loop().time() + WAIT_S
-    while (response := await _try(call, seal, body, make)) is None:
-        if asyncio.get_running_loop().time() > until_s:
-            raise InProgress
-        await asyncio.sleep(POLL_S)
-    return response
+    async with _turn(seal, until_s):
+        while (response := await _try(call, seal, body, make)) is None:
+            if asyncio.get_running_loop().time() > until_s:
+                raise InProgress
+            await asyncio.sleep(POLL_S)
+        return response
+
+
+_turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+
+@asynccontextmanager
+async def _turn(seal: Seal, until_s: float) -> AsyncIterator[None]:
+    """Of equal requests in this worker one at a time asks the database: if all did, hundreds would hold up the rest."""
+    lock = _turns.setdefault(seal.id, asyncio.Lock())
+    try:
+        async with asyncio.timeout_at(until_s):
+            await lock.acquire()
+    except TimeoutError:
+        raise InProgress from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _try(call: Call[Any], seal: Seal, body: bytes, make: Make) -> Response | None:
@@ -114,17 +137,21 @@ async def _try(call: Call[Any], seal: Seal, body: bytes, make: Make) -> Response
             return None
         kept = await tx.idempotency.find(tenant_id, caller, seal.id)
         if kept is not None:
-            return _again(kept, seal, body)
+            return _again(call.principal, kept, seal, body)
         response = await make(replace(call, stores=tx))
         sealed = seal.close(_written(response))
         await tx.idempotency.keep(tenant_id, caller, seal.id, seal.hash(body), response.status_code, sealed)
         return response
 
 
-def _again(kept: KeptAnswer, seal: Seal, body: bytes) -> Response:
+def _again(principal: Principal, kept: KeptAnswer, seal: Seal, body: bytes) -> Response:
     if not hmac.compare_digest(kept.request_hash, seal.hash(body)):
         raise Reused
     headers, content = json.loads(seal.open(kept.answer))
+    made = json.loads(content)
+    key = made.get("admin_key") or made
+    if "key" in key and key["app_id"] == IDENTITY:
+        must_outrank(principal, key["scopes"])  # again: it may have lost rank since
     return Response(content, kept.status, {**headers, REPLAYED: "true"})
 
 

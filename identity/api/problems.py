@@ -14,6 +14,11 @@ from identity.errors import FieldError, IdentityError, Invalid
 MEDIA_TYPE = "application/problem+json"
 
 
+def edge_headers(request_id: str) -> dict[str, str]:
+    """What every answer carries, whoever gives it."""
+    return {"X-Request-Id": request_id, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
 def problem(error: IdentityError, request_id: str) -> Response:
     """The answer that says what went wrong. Nothing of it names what the caller may not know of."""
     return raw_problem(error.status, error.code, error.detail, request_id, headers=error.headers, errors=error.errors)

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import uuid
-from http import HTTPStatus
+import re
+from typing import NoReturn
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from identity.api.logs import log_request
+from identity.api.problems import edge_headers, raw_problem
+from identity.api.request_id import request_id
+from identity.api.timeouts import LINGER_S, TimedProtocol
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 64
+MAX_PIPELINED = 64
+"""A packet of tiny requests would else become hundreds of times its size in waiting ones."""
+MADE_UP = re.compile(
+    rb"[\r\n]*(?!(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) )([!#-'*+.0-9A-Z^-z|~-]{1,32}) (?=/|https?://)"
+)
+"""The beginning of a request whose method no route has: a token of RFC 9110, section 5.6.2, and the target."""
 
 
-class LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, with bounds on the header section and on the time a request may take to arrive."""
+class LimitedProtocol(TimedProtocol):
+    """HTTP/1.1 as uvicorn speaks it, with bounds on the head and on the time that a request or its answer may take on
+    the way; what could be read in two ways is refused, in its turn, and ends the connection."""
 
-    receive_timeout_s = 10.0
-    """Set once, before the server starts."""
-
-    _deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
     _in_head = False
+    _in_body = False
     _received_bytes = 0
     """Since something last ended: one endless header, trailer or chunk's head is none until it ends."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_request()
+    _method: bytes | None = None
+    """What stood where the parser was given TRACE."""
+    _refused = False
+    _refusal: bytes | None = None
+    """What is said when the requests before it are answered."""
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._unset_keepalive_if_required()
+        if self._deadline is None:  # line ends may precede a request, and begin none
+            self._await_request()
         self._received_bytes += len(data)
-        super().data_received(data)
-        if self._received_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-            self._send(431, "headers_too_large", f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self._refuse(400, "invalid_http", "This is not a valid HTTP request.")
+        if self._received_bytes > MAX_HEADER_BYTES:
+            self._refuse_head(f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -50,13 +68,22 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._in_head:
             return  # a trailer is no header (RFC 9110, section 6.5.1)
         if len(self.headers) >= MAX_HEADERS:
-            self._refuse(431, "headers_too_large", f"A request may have at most {MAX_HEADERS} headers.")
+            self._refuse_head(f"A request may have at most {MAX_HEADERS} headers.")
+            self._stop()
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._received_bytes = 0
+        self._judge_head()
+        if self.parser.should_upgrade():
+            return
         super().on_headers_complete()
+        self._in_body = True
+        if self._method is not None:
+            self.scope["method"], self._method = self._method.decode(), None
+        if self.expect_100_continue:
+            self.cycle.keep_alive = False  # refused early, it may or may not send its body: the next request is unclear
 
     def on_body(self, body: bytes) -> None:
         self._received_bytes = 0
@@ -64,60 +91,121 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._received_bytes = 0
+        if self.parser.should_upgrade():
+            return
+        self._in_body = False
         self._cancel_deadline()
         super().on_message_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_deadline()
-        super().connection_lost(exc)
+    def on_response_complete(self) -> None:
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if was_last and self._refusal is not None:
+            self._say(self._refusal)
+        elif self.transport.is_closing():
+            self._abort_in(self.send_timeout_s)
 
-    def send_400_response(self, msg: str) -> None:
-        """Called for what is no HTTP; after a refusal of ours nothing more is said."""
-        if not self.transport.is_closing():
-            self._send(400, "invalid_http", "This is not a valid HTTP request.")
+    def _feed(self, data: bytes) -> None:
+        if not (self._in_head or self._in_body) and (made_up := MADE_UP.match(data)):
+            self._method = made_up[1]
+            data = b"TRACE" + data[made_up.end(1) :]  # a method that the parser knows, and no route has
+        for _ in range(MAX_PIPELINED):
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+            else:
+                return
+        self._refuse(429, "too_many_requests", f"At most {MAX_PIPELINED} requests may wait on one connection.")
+
+    def _head_without_upgrade(self) -> bytes:
+        """The same request without its offer to speak something else, which we do not take: the parser would leave its
+        body unread, and take it for the next request."""
+        head = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b",".join(each for each in value.split(b",") if each.strip().lower() != b"upgrade")
+            if name != b"upgrade":
+                head.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*head, b"", b""])
+
+    def _judge_head(self) -> None:
+        """What the parser lets through, and another parser on the way may have read otherwise."""
+        version = self.parser.get_http_version()
+        codings = [value.strip(b" \t").lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in ("1.0", "1.1"):
+            self._refuse(505, "http_version_not_supported", "This service speaks HTTP/1.1.")
+        elif codings and (codings != [b"chunked"] or version == "1.0"):
+            self._refuse(400, "invalid_http", "A Transfer-Encoding can only be chunked, in HTTP/1.1.")
+        elif b"#" in self.url or self.parser.get_method() == b"CONNECT":
+            self._refuse(400, "invalid_http", "This is not a valid target of a request.")
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(429, "too_many_requests", f"At most {MAX_PIPELINED} requests may wait on one connection.")
+        if self._refused:
+            self._stop()
 
     def _count(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, "headers_too_large", f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
+            self._refuse_head(f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        """Ends the parser's work, which reports it as an invalid request."""
+        raise ValueError("refused")
+
+    def took_too_long(self) -> None:
+        self._refuse(408, "request_timeout", f"A request must arrive within {self.receive_timeout_s:g} seconds.")
+
+    def _refuse_head(self, detail: str) -> None:
+        self._refuse(431, "headers_too_large", detail)
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Answers, closes, and stops the parser: what it raises here it reports as an invalid request."""
-        if not self.transport.is_closing():
-            self._send(status, code, detail)
-        raise ValueError(code)
-
-    def _await_request(self) -> None:
+        """The answer to the request that is arriving, when those before it have theirs; nothing after it is read."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
         self._cancel_deadline()
-        self._deadline = self.loop.call_later(self.receive_timeout_s, self._took_too_long)
+        if self._in_body and self.cycle.response_started:
+            self._say(b"")
+            return
+        answer = self._problem(status, code, detail)
+        if self._is_others_turn():
+            self._refusal = answer
+        else:
+            self._say(answer)
 
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _is_others_turn(self) -> bool:
+        if not self._in_body:
+            return self.cycle is not None and not self.cycle.response_complete
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+            return True
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        return False
 
-    def _took_too_long(self) -> None:
-        if not self.transport.is_closing():
-            self._send(408, "request_timeout", f"A request must arrive within {self.receive_timeout_s:g} seconds.")
+    def _problem(self, status: int, code: str, detail: str) -> bytes:
+        """Logged here, unless the request has begun to be answered: then its own line tells it."""
+        state = self.scope["state"] if self._in_body else {}
+        state["refused"] = status
+        id = state.get("request_id") or request_id(self._given_id())
+        if not self._in_body:
+            log_request(id, status, address=self.client[0] if self.client else "")
+        return self._on_the_wire(raw_problem(status, code, detail, id, headers=edge_headers(id)))
 
-    def _send(self, status: int, code: str, detail: str) -> None:
-        phrase = HTTPStatus(status).phrase
-        request_id = uuid.uuid4().hex
-        content = {
-            "type": f"/docs#{code}",
-            "title": phrase,
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "instance": request_id,
-        }
-        body = json.dumps(content).encode()
-        head = (
-            f"HTTP/1.1 {status} {phrase}\r\n"
-            "content-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\n"
-            f"x-request-id: {request_id}\r\n"
-            "connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+    def _on_the_wire(self, answer: Response) -> bytes:
+        headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
+        lines = (b"%s: %s\r\n" % header for header in headers)
+        return b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)])
+
+    def _given_id(self) -> str | None:
+        return next((value.decode("latin-1") for name, value in self.headers or () if name == b"x-request-id"), None)
+
+    def _say(self, answer: bytes) -> None:
+        """Says it, and ends our half of the connection."""
+        self._unset_keepalive_if_required()
+        self._refusal, self._is_ending = None, True
+        self.transport.write(answer)
+        self.transport.write_eof()
+        self._abort_in(LINGER_S)

@@ -27,7 +27,7 @@ class TooLarge(IdentityError):
 
 
 class UnsupportedType(IdentityError):
-    """The body is not JSON by its Content-Type."""
+    """The body is not JSON by its Content-Type, or not before it is decoded."""
 
     status = 415
 
@@ -41,6 +41,8 @@ def single_header(request: Request, name: str) -> str | None:
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body, or 413 with the rest drained within bounds, so that the client gets to read the answer."""
+    if "expect" in request.headers and _declared_bytes(request) > max_bytes:
+        raise TooLarge("body_too_large", f"The body may have at most {max_bytes} bytes.")  # and need not be sent
     body = bytearray()
     stream = request.stream()
     async for chunk in stream:
@@ -49,6 +51,11 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             await _drain(stream, len(body))
             raise TooLarge("body_too_large", f"The body may have at most {max_bytes} bytes.")
     return bytes(body)
+
+
+def _declared_bytes(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
 async def _drain(stream: Any, seen: int) -> None:
@@ -70,10 +77,7 @@ def parse_body(route: Route, request: Request, raw: bytes) -> Any:
         if route.takes is None or route.body_optional:
             return route.takes() if route.takes else None
         raise Invalid("invalid_json", "This needs a body of JSON.")
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    accepted = JSON_TYPES.get(route.method, ("application/json",))
-    if media_type not in accepted:
-        raise UnsupportedType("unsupported_media_type", f"Send the body as {' or '.join(accepted)}.")
+    _judge_type(route, request)
     value = strict_json.loads(raw)
     if route.takes is None:
         if value != {}:
@@ -89,6 +93,15 @@ def parse_body(route: Route, request: Request, raw: bytes) -> Any:
         return route.takes.model_validate_json(raw, strict=True, extra="forbid")
     except ValidationError as error:
         raise invalid(error) from None
+
+
+def _judge_type(route: Route, request: Request) -> None:
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedType("unsupported_media_type", "Send the body as it is, without a Content-Encoding.")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    accepted = JSON_TYPES.get(route.method, ("application/json",))
+    if media_type not in accepted:
+        raise UnsupportedType("unsupported_media_type", f"Send the body as {' or '.join(accepted)}.")
 
 
 def _with_id(route: Route, request: Request, value: dict[str, Any]) -> bytes:

@@ -36,6 +36,12 @@ class Route:
     status: int = 200
     where: type[BaseModel] | None = None
     """The equalities of a list's query."""
+    media: str = "application/json"
+    """What it answers."""
+    also: tuple[int, ...] = ()
+    """Other statuses with which it answers the same."""
+    raises: tuple[str, ...] = ()
+    """The codes that only its handler knows of; the others follow from the rest of this table and from the schema."""
     platform_only: bool = False
     reaches_tombstones: bool = False
     body_optional: bool = False
@@ -79,7 +85,17 @@ class Route:
 
     @property
     def summary(self) -> str:
-        return (self.handler.__doc__ or self.name.replace("_", " ").capitalize()).strip().split("\n")[0]
+        """The first line of its handler's docstring."""
+        return _docstring(self.handler)[0].removesuffix(".")
+
+    @property
+    def description(self) -> str:
+        """The rest of it."""
+        return " ".join(line.strip() for line in _docstring(self.handler)[1:]).strip()
+
+
+def _docstring(handler: Handler) -> list[str]:
+    return (handler.__doc__ or handler.__name__.replace("_", " ").capitalize()).strip().splitlines()
 
 
 @dataclass

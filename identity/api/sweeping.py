@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,10 +16,12 @@ EVERY_S = 60.0
 STEP_ROWS = 500
 PAUSE_S = 0.1
 
+log = logging.getLogger("identity")
+
 
 @asynccontextmanager
 async def sweeping(stores: Stores) -> AsyncIterator[None]:
-    """For as long as the service runs, in each worker: two that meet do no harm."""
+    """For as long as the service runs, in each worker: one at a time sweeps."""
     task = asyncio.create_task(_sweep_for_ever(stores))
     try:
         yield
@@ -30,8 +34,12 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
 async def _sweep_for_ever(stores: Stores) -> None:
     while True:
         await asyncio.sleep(EVERY_S * random.uniform(0.5, 1.5))  # noqa: S311  (so that workers do not meet)
-        with suppress(IdentityError):  # the database is away: the next time will do
+        try:
             await sweep(stores)
+        except IdentityError:
+            continue  # the database is away: the next time will do
+        except Exception as error:  # noqa: BLE001  (a bug of ours is told, and ends the task no more than an outage)
+            log.error(json.dumps({"task": "sweeping", "error": type(error).__name__}))
 
 
 async def sweep(stores: Stores) -> int:

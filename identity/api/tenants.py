@@ -29,15 +29,29 @@ class NewTenantWithKey(NewTenant):
 
 @table.get("/v1/tenants", scope="tenants:read", answers=Page[Tenant], where=TenantFilter)
 async def list_tenants(call: Call[None]) -> Page[Tenant]:
-    """All tenants for the platform; for any other, itself."""
+    """List tenants.
+
+    All of them for a key of the tenant `platform`; for any other, its own alone.
+    """
     if call.principal.is_platform:
         return await call.stores.tenants.list(call.where, **call.page)
     return await call.stores.tenants.list_own(call.principal.tenant_id, call.where, **call.page)
 
 
-@table.post("/v1/tenants", scope="tenants:write", takes=NewTenantWithKey, answers=TenantWithKey, platform_only=True)
+@table.post(
+    "/v1/tenants",
+    scope="tenants:write",
+    takes=NewTenantWithKey,
+    answers=TenantWithKey,
+    platform_only=True,
+    raises=("insufficient_rank",),
+)
 async def create_a_tenant(call: Call[NewTenantWithKey]) -> Answer:
-    """A new tenant, with its app `identity`."""
+    """Create a tenant.
+
+    With its app `identity` and, if asked by `admin_key`, a first key of that app with the scope `*`, whose text is
+    shown this once.
+    """
     if call.body.admin_key:
         must_outrank(call.principal, ["*"])
     new = NewTenant.model_validate(call.body.model_dump(exclude={"admin_key"}, exclude_unset=True))
@@ -47,12 +61,16 @@ async def create_a_tenant(call: Call[NewTenantWithKey]) -> Answer:
 
 @table.get("/v1/tenants/{tenant_id}", scope="tenants:read", answers=Tenant)
 async def get_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    """Get a tenant."""
     return await call.stores.tenants.get(tenant_id)
 
 
-@table.put("/v1/tenants/{tenant_id}", scope="tenants:write", takes=NewTenant, answers=Tenant)
+@table.put("/v1/tenants/{tenant_id}", scope="tenants:write", takes=NewTenant, answers=Tenant, raises=("platform_only",))
 async def put_tenant(call: Call[NewTenant], tenant_id: str) -> Answer:
-    """Replaces a tenant; the platform also creates one."""
+    """Create or replace a tenant.
+
+    Only the platform creates. A PUT by others leaves domain, db_dsn, db_schema and the max_* as they are.
+    """
     tenants, by_platform = call.stores.tenants, call.principal.is_platform
 
     async def create() -> Tenant:
@@ -66,8 +84,14 @@ async def put_tenant(call: Call[NewTenant], tenant_id: str) -> Answer:
     )
 
 
-@table.patch("/v1/tenants/{tenant_id}", scope="tenants:write", takes=TenantChanges, answers=Tenant)
+@table.patch(
+    "/v1/tenants/{tenant_id}", scope="tenants:write", takes=TenantChanges, answers=Tenant, raises=("platform_only",)
+)
 async def update_tenant(call: Call[TenantChanges], tenant_id: str) -> Tenant:
+    """Update a tenant.
+
+    A JSON Merge Patch. Only the platform may name domain, db_dsn, db_schema or the max_*.
+    """
     if call.body.is_for_the_platform() and not call.principal.is_platform:
         raise Forbidden(
             "platform_only",
@@ -78,17 +102,28 @@ async def update_tenant(call: Call[TenantChanges], tenant_id: str) -> Tenant:
 
 @table.delete("/v1/tenants/{tenant_id}", scope="tenants:write", answers=Tenant)
 async def delete_tenant(call: Call[None], tenant_id: str) -> Answer:
-    """All under it is dead at once; the platform can restore it."""
+    """Delete a tenant.
+
+    All under it is dead at once; the platform can restore it.
+    """
     return call.deleted(await call.stores.tenants.delete(tenant_id, if_match=call.if_match))
 
 
 @table.action("/v1/tenants/{tenant_id}/suspend", scope="tenants:write", answers=Tenant, platform_only=True)
 async def suspend_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    """Suspend a tenant.
+
+    Its keys are dead at once, until it is activated. Once more is no error.
+    """
     return await call.stores.tenants.suspend(tenant_id)
 
 
 @table.action("/v1/tenants/{tenant_id}/activate", scope="tenants:write", answers=Tenant, platform_only=True)
 async def activate_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    """Activate a suspended tenant.
+
+    Its keys live again. Once more is no error.
+    """
     return await call.stores.tenants.activate(tenant_id)
 
 
@@ -100,6 +135,10 @@ async def activate_tenant(call: Call[None], tenant_id: str) -> Tenant:
     reaches_tombstones=True,
 )
 async def restore_tenant(call: Call[None], tenant_id: str) -> Tenant:
+    """Restore a deleted tenant.
+
+    With all that was under it; refused where its domain is taken meanwhile.
+    """
     return await call.stores.tenants.restore(tenant_id)
 
 
@@ -110,8 +149,12 @@ async def restore_tenant(call: Call[None], tenant_id: str) -> Tenant:
     status=204,
     platform_only=True,
     reaches_tombstones=True,
+    raises=("status_conflict", "purge_too_early"),
 )
 async def purge_tenant(call: Call[None], tenant_id: str) -> Answer:
-    """For good, with all that is under it; not before the grace is over."""
+    """Purge a deleted tenant.
+
+    For good, with all that is under it; not before the grace is over.
+    """
     await call.stores.tenants.purge(tenant_id, after_s=call.service.settings.purge_after_s)
     return Answer(204)

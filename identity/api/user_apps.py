@@ -18,22 +18,37 @@ ONE = f"{OF_APP}/{{user_id}}"
 
 @table.get(OF_APP, scope="users:read", answers=Page[UserApp], where=UserAppFilter)
 async def list_users_of_app(call: Call[None], tenant_id: str, app_id: str) -> Page[UserApp]:
+    """List who may use an app.
+
+    Those whose access was revoked too; `status` tells.
+    """
     return await call.stores.user_apps.list_of_app(tenant_id, app_id, call.where, **call.page)
 
 
 @table.get(OF_USER, scope="users:read", answers=Page[UserApp], where=UserAppFilter, called="apps")
 async def list_apps_of_user(call: Call[None], tenant_id: str, user_id: str) -> Page[UserApp]:
+    """List what a user may use.
+
+    Where access was revoked too; `status` tells.
+    """
     return await call.stores.user_apps.list_of_user(tenant_id, user_id, call.where, **call.page)
 
 
 @table.get(ONE, scope="users:read", answers=UserApp)
 async def get_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> UserApp:
+    """Get a user's access to an app.
+
+    404 where it was never granted; once revoked, its status says so.
+    """
     return await call.stores.user_apps.get(tenant_id, app_id, user_id)
 
 
-@table.put(ONE, scope="users:write", takes=None, answers=UserApp)
+@table.put(ONE, scope="users:write", takes=None, answers=UserApp, raises=("insufficient_rank",))
 async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
-    """This user may use this app. Takes no body."""
+    """Grant a user access to an app.
+
+    Takes no body. Once more is no error.
+    """
     if app_id == IDENTITY:
         await must_outrank_owner(call, user_id)
     user_apps = call.stores.user_apps
@@ -41,14 +56,21 @@ async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: s
     async def create() -> UserApp:
         return (await user_apps.grant(tenant_id, app_id, user_id))[0]
 
+    async def exists() -> bool:
+        await call.stores.users.get(tenant_id, user_id)  # whom the path names comes before any condition
+        return await user_apps.exists(tenant_id, app_id, user_id)
+
     return await call.put(
         create=create,
         replace=lambda if_match: user_apps.grant(tenant_id, app_id, user_id, if_match=if_match),
-        exists=lambda: user_apps.exists(tenant_id, app_id, user_id),
+        exists=exists,
     )
 
 
 @table.delete(ONE, scope="users:write", answers=UserApp)
 async def revoke_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
-    """No more; the user's keys of this app are dead at once."""
+    """Revoke a user's access to an app.
+
+    The user's keys of this app are dead at once. The access stays, as revoked. Once more is no error.
+    """
     return call.deleted(await call.stores.user_apps.revoke(tenant_id, app_id, user_id, if_match=call.if_match))

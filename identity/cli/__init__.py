@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import typer
 
 from identity.cli import init, migrate, reset, serve, verify
 from identity.cli.commands import nouns
+from identity.cli.demos import seed
 from identity.cli.hints import next_step
+from identity.cli.tables import exporting, importing
+from identity.cli.version import options
 from identity.errors import IdentityError, StartError
+
+USAGE = 2
 
 
 class Identity(typer.Typer):
     """Errors are a sentence that says what to do, and an exit code for scripts; never a traceback."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        _let_any_text_through()
         try:
-            return super().__call__(*args, **kwargs)
+            return super().__call__(_as_text(sys.argv[1:] if args is None else args), **kwargs)
         except StartError as error:
             typer.echo(f"identity: {error}", err=True)
             sys.exit(error.exit_code)
         except IdentityError as error:
             _refuse(error)
             sys.exit(1)
+
+
+def _let_any_text_through() -> None:
+    """A terminal or pipe that knows ASCII alone gets escapes for the rest, and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _as_text(args: Sequence[str]) -> list[str]:
+    """Bytes that are no text come from the shell as lone surrogates, which no database takes."""
+    for number, each in enumerate(args, 1):
+        if any("\ud800" <= character <= "\udfff" for character in each):
+            typer.echo(f"identity: The {number}. argument is not UTF-8.", err=True)
+            sys.exit(USAGE)
+    return list(args)
 
 
 def _refuse(error: IdentityError) -> None:
@@ -42,10 +66,18 @@ app = Identity(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.callback()(options)
 app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)
 app.command()(verify.verify)
+app.command()(seed.seed)
 app.add_typer(migrate.app, name="migrate")
-for noun, group in nouns().items():
+groups = nouns()
+groups["users"].command("import")(importing.import_users)
+groups["users"].command("export")(exporting.export_users)
+groups["branches"].command("import")(importing.import_branches)
+groups["branches"].command("export")(exporting.export_branches)
+groups["keys"].command("export")(exporting.export_keys)
+for noun, group in groups.items():
     app.add_typer(group, name=noun)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from identity.api.routes import Route
 from identity.api.strict_json import loads
 from identity.cli.perform import perform, perform_list
 from identity.cli.show import show_done, show_page, show_record
-from identity.errors import StartError
+from identity.errors import Invalid, StartError
 
 NOUNS = {
     "tenants": "Organisations.",
@@ -77,12 +76,19 @@ def _run(route: Route, path: dict[str, str], values: dict[str, Any], given: dict
         return
     body = _given_body(route, given, values)
     if _needs_asking(route) and not given["yes"]:
-        typer.confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?", abort=True)
+        _confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?")
     record = perform(route, path, body)
     if record is None:
         show_done(f"{' '.join(path.values())}: {route.verb} done.", as_json=given["as_json"])
     else:
         show_record(record, as_json=given["as_json"])
+
+
+def _confirm(question: str) -> None:
+    """Beside standard output, which is the answer's."""
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise typer.Abort
 
 
 def _fields(route: Route) -> dict[str, FieldInfo]:
@@ -165,9 +171,10 @@ def _value(name: str, field: FieldInfo, given: Any) -> Any:
     if _kind(field.annotation) is not dict:
         return given
     try:
-        return json.loads(given)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"not JSON: {error.msg} at character {error.pos}", param_hint=f"--{name}") from None
+        return loads(given.encode())
+    except Invalid as error:
+        detail = error.detail.replace("The body is", "It is")
+        raise typer.BadParameter(detail, param_hint=f"--{name.replace('_', '-')}") from None
 
 
 def _given_body(route: Route, given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.sql import Identifier
 
 from identity.errors import StartError
+from identity.migrate import NO_HOST, why_not
 
 CONNECT_TIMEOUT_S = 5
 OLDEST = 150000
@@ -23,26 +25,6 @@ SELECT current_user::text AS login, current_database()::text AS database, pg_bac
   FROM pg_roles AS r, pg_database AS d
  WHERE r.rolname = current_user AND d.datname = current_database()
 """
-
-CURES = (
-    (
-        r"resolve host|translate host name|Name or service not known",
-        "there is no host of that name: check its spelling",
-    ),
-    (r"Connection refused", "nothing listens there; see that PostgreSQL runs, on this host and port"),
-    (r"No such file or directory", "there is no such socket; see that PostgreSQL runs, and name its host"),
-    (r"timeout|timed out", "it does not answer; a firewall may be in the way, or the host another"),
-    (r"no password supplied", "this login needs a password"),
-    (r"password authentication failed", "the login or its password is wrong"),
-    (r"no pg_hba\.conf entry", "the server lets nobody of that name in from here: add a line to its pg_hba.conf"),
-    (r'role ".*" does not exist', "there is no such login"),
-    (r"authentication failed", "the server does not take this user for that login"),
-    (r'database ".*" does not exist', "there is no such database: CREATE DATABASE it, owned by this login"),
-    (r"unsupported startup parameter", "a pooler answers: name the server itself, on its own port (often 5432)"),
-    (r"server does not support SSL", "it has no TLS, and the URL asks for it: sslmode=prefer"),
-    (r"too many (clients|connections)|remaining connection slots", "all its connections are taken"),
-)
-"""libpq's words, and what they mean for somebody who sets things up."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +44,44 @@ class Database:
 def masked(url: str) -> str:
     """The URL as it may be shown: a password is dots."""
     parts = conninfo_to_dict(url)
-    parts.pop("password", None)
+    if not str(parts.get("port", "")).isdigit():
+        parts.pop("port", None)  # half a password, more likely than a port
     named = " ".join(f"{name}={parts[name]}" for name in ("host", "port", "dbname", "user") if parts.get(name))
     return f"{named} password=••••••••" if conninfo_to_dict(url).get("password") else named
 
 
 def examine(url: str) -> Database:
     """Connects and looks. StartError with what is wrong and what mends it."""
+    _must_read_as_meant(url)
     try:
         where = masked(url) or "the default server"
         connection = psycopg.connect(make_conninfo(url, connect_timeout=CONNECT_TIMEOUT_S), autocommit=True)
     except psycopg.ProgrammingError:
         raise StartError("This is no PostgreSQL URL: postgresql://LOGIN:PASSWORD@HOST:PORT/DATABASE") from None
     except psycopg.OperationalError as error:
-        raise StartError(f"No connection to {where}: {_cure(str(error))}.") from None
+        raise StartError(f"No connection to {where}: {why_not(str(error))}.") from None
+    except UnicodeError:  # of a name with an empty label, or one of more than 63 letters
+        raise StartError(f"No connection to {where}: {NO_HOST}.") from None
     with connection:
-        found = connection.cursor(row_factory=psycopg.rows.dict_row).execute(ABOUT).fetchone()
-        assert found is not None
+        found = _about(connection, where)
         if wrong := _what_is_wrong(found, connection.info.backend_pid):
             raise StartError(wrong)
         return Database(found["login"], found["database"], found["version"], found["is_superuser"])
 
 
-def _cure(said: str) -> str:
-    for pattern, cure in CURES:
-        if re.search(pattern, said, re.IGNORECASE):
-            return cure
-    return said.strip().splitlines()[-1].rstrip(".")
+def _must_read_as_meant(url: str) -> None:
+    """Of a password with a raw @, / or ?, libpq would take the rest for the host, and so would we show it."""
+    if re.match(r"postgres(ql)?://", url) and not re.fullmatch(r"\w+://[^@/?]*@?[^@]*", url):
+        raise StartError("This URL is not read as it is meant: in a password write @ as %40, / as %2F and ? as %3F.")
+
+
+def _about(connection: psycopg.Connection[Any], where: str) -> dict[str, Any]:
+    try:
+        found = connection.cursor(row_factory=psycopg.rows.dict_row).execute(ABOUT).fetchone()
+    except psycopg.Error as error:
+        raise StartError(f"A connection to {where}, and no answer: {why_not(str(error))}.") from None
+    assert found is not None
+    return found
 
 
 def _what_is_wrong(found: dict[str, Any], pid: int) -> str | None:
@@ -104,7 +97,12 @@ def _what_is_wrong(found: dict[str, Any], pid: int) -> str | None:
     if found["is_superuser"]:
         return None
     if not found["may_make_roles"]:
-        return f"The login {login} may make no roles: ALTER ROLE {login} CREATEROLE, or use one that may."
+        return f"The login {login} may make no roles: ALTER ROLE {_quoted(login)} CREATEROLE, or use one that may."
     if not found["owns_database"]:
-        return f"The login {login} does not own the database: ALTER DATABASE {database} OWNER TO {login}."
+        mend = f"ALTER DATABASE {_quoted(database)} OWNER TO {_quoted(login)}"
+        return f"The login {login} does not own the database: {mend}."
     return None
+
+
+def _quoted(name: str) -> str:
+    return Identifier(name).as_string()

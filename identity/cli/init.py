@@ -4,6 +4,7 @@ the migrations, each whole by itself; then, with Ctrl-C held off, .env, the serv
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,25 @@ from pydantic import SecretStr
 
 from identity import migrate
 from identity.cli.start import SERVICE_LOGIN, database, new_secret_key, read_settings, write_secret
-from identity.cli.wizard import ENV_FILE, Plan, is_embedded, keeps_env, own_server, port_of, review, with_login
+from identity.cli.wizard import (
+    ENV_FILE,
+    Plan,
+    is_embedded,
+    keeps_env,
+    on_embedded,
+    own_server,
+    port_of,
+    review,
+    with_login,
+)
 from identity.settings import Settings
 from identity.stores import create_platform, open_stores
+
+
+def _name_of_a_login(name: str) -> str:
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_-]{0,62}", name):
+        raise typer.BadParameter("must be 1 to 63 of a-z, 0-9, _ and -, and not begin with pg_")
+    return name
 
 
 def init(
@@ -29,7 +46,9 @@ def init(
             help="Your server, as a login that may migrate; - reads it. Default: IDENTITY_MIGRATE_DATABASE_URL."
         ),
     ] = None,
-    service_login: Annotated[str, typer.Option(help="The login to make for the service.")] = SERVICE_LOGIN,
+    service_login: Annotated[
+        str, typer.Option(callback=_name_of_a_login, help="The login to make for the service.")
+    ] = SERVICE_LOGIN,
     new_password: Annotated[
         bool, typer.Option("--new-password", help="If that login is there already, give it a new password.")
     ] = False,
@@ -48,8 +67,7 @@ def init(
     url = None if is_embedded(asks, embedded, database_url, settings) else own_server(asks, database_url, settings)
     chosen = {"migrate_database_url": url, "port": port_of(asks, port, settings)}
     plan = Plan(settings.model_copy(update=chosen), service_login, SecretStr(migrate.new_password()), keeps)
-    if url is not None:
-        plan = with_login(asks, plan, new_password)
+    plan = with_login(asks, plan, new_password) if url is not None else on_embedded(plan)
     review(plan)
     if asks:
         typer.confirm("Go ahead?", default=True, abort=True)

@@ -24,6 +24,9 @@ from identity.settings import Settings
 
 Record = dict[str, Any]
 
+PATIENCE_S = 3.0
+"""A person waits longer for a connection than a request may."""
+
 
 def perform(route: Route, path: dict[str, str], body: Record | None) -> Record | None:
     """The record that the API would answer; None where it would answer 204."""
@@ -60,7 +63,8 @@ def perform_list(route: Route, path: dict[str, str], where: Record, limit: int |
 async def open_at_hand(settings: Settings) -> AsyncIterator[Service]:
     """The service without its server. BehindMigrations where the database lacks what this program needs."""
     key = settings.secret_key or SecretStr(new_secret_key())  # signs nothing that outlives the command
-    small = {"secret_key": key, "pool_min": 0, "verify_connections": 1}
+    patient = {"checkout_timeout_s": PATIENCE_S, "verify_timeout_s": PATIENCE_S}
+    small = {"secret_key": key, "pool_min": 0, "verify_connections": 1, **patient}
     async with open_service(settings.model_copy(update=small)) as service:
         await must_not_be_behind(service.stores.session)
         yield service

@@ -21,7 +21,8 @@ from typing import Annotated
 import typer
 
 from identity import embedded
-from identity.cli import demo as demo_data
+from identity.cli.demos import small as small_demo
+from identity.cli.listening import HTTP, allow_many_connections
 from identity.cli.start import prepare, read_settings
 from identity.errors import StartError
 from identity.settings import Settings
@@ -64,6 +65,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
             "IDENTITY_SECRET_KEY is missing: 32 bytes in base64, equal on all hosts (`openssl rand -base64 32`)."
         )
     asyncio.run(judge())
+    allow_many_connections()
     os.environ["IDENTITY_BASE_URL"] = settings.base_url or _base_url(host, port)
     uvicorn.run(
         "identity.api:asgi",
@@ -72,15 +74,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         http=LimitedProtocol,
-        loop="auto",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=10,
+        **HTTP,
     )
 
 
@@ -93,7 +87,7 @@ def _serve_embedded(settings: Settings, host: str, port: int, workers: int, demo
     ):
         settings = prepare(settings, place)
         if demo:
-            asyncio.run(demo_data.make(settings))
+            asyncio.run(small_demo.make(settings))
         child = _start_child(settings, host, port, workers)
         ending.child = child
         try:

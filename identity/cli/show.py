@@ -10,13 +10,13 @@ from typing import Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 Record = dict[str, Any]
 
-WIDE = 10_000
-"""A pipe has no width: nothing is cut."""
+WIDE = 1_000_000
+"""A pipe has no width: nothing is cut, metadata of 64 kB neither."""
 COLOURS = {
     **dict.fromkeys(("active", "valid"), "green"),
     **dict.fromkeys(("suspended", "disabled", "locked", "revoked"), "red"),
@@ -35,7 +35,7 @@ def console(*, to_stderr: bool = False) -> Console:
 
 def show_page(page: Record, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        typer.echo(_json(page))
         return
     items: list[Record] = page["items"]
     if not items:
@@ -43,7 +43,9 @@ def show_page(page: Record, *, as_json: bool) -> None:
         return
     names = [name for name in items[0] if name not in LEFT_OUT and any(_is_plain(item[name]) for item in items)]
     out = console()
-    table = Table(*names, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")  # what is cut cannot be copied
     for item in items:
         table.add_row(*(_cell(name, item[name]) for name in names))
     out.print(table)
@@ -54,12 +56,12 @@ def show_page(page: Record, *, as_json: bool) -> None:
 def show_record(record: Record, *, as_json: bool) -> None:
     """A key's text goes to standard output alone, so that a script can keep it: KEY=$(identity keys issue …)."""
     if as_json:
-        typer.echo(json.dumps(record, ensure_ascii=False))
+        typer.echo(_json(record))
         return
     admin_key = record.pop("admin_key", None) or {}
     text = record.pop("key", None) or admin_key.get("key")
     out = console(to_stderr=text is not None)
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
     for name, value in record.items():
         table.add_row(Text(name, style="dim"), _cell(name, value, whole=True))
     out.print(table)
@@ -82,8 +84,14 @@ def _cell(name: str, value: Any, *, whole: bool = False) -> Text:
     if value is None or value == []:
         return Text("")
     if isinstance(value, dict):
-        return Text(json.dumps(value, ensure_ascii=False, indent=2 if whole and value else None))
+        return Text(_json(value, indent=2 if whole and value else None))
     if isinstance(value, list):
         return Text(", ".join(map(str, value)))
     text = INSTANT.sub(r"\1 \2Z", str(value))
     return Text(text, style=COLOURS.get(text, "cyan" if name == "id" else ""))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """Readable, and harmless: what moves a cursor, rings a bell or turns the line round stands as \\uXXXX."""
+    text = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)

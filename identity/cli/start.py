@@ -36,6 +36,8 @@ def read_settings() -> Settings:
     except SettingsError as error:
         name = re.findall(r'"(\w+)"', str(error))[0].upper()
         raise StartError(f"The setting IDENTITY_{name} is not as it should be: it must be JSON.") from None
+    except (OSError, UnicodeDecodeError):
+        raise StartError("The file .env cannot be read: it must be text in UTF-8, and yours.") from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         name = f"IDENTITY_{str(found['loc'][0]).upper()} " if found["loc"] else ""
@@ -92,10 +94,13 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
 def write_secret(path: Path, text: str) -> None:
     """Readable by its owner alone, from the first moment, and whole or not at all."""
     unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
-    unfinished.rename(path)
+    try:
+        unfinished.unlink(missing_ok=True)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text + "\n")
+        unfinished.rename(path)
+    except OSError as error:
+        raise StartError(f"The file {path.absolute()} cannot be written ({error.strerror}).") from None
 
 
 @contextmanager

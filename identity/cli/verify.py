@@ -118,7 +118,8 @@ def verify(
         )
     except ValidationError as error:
         found = error.errors(include_input=False)[0]
-        raise StartError(f"The option --{str(found['loc'][0]).removesuffix('s')} is wrong: {found['msg']}.") from None
+        option = str(found["loc"][0]).removesuffix("s").replace("_", "-")
+        raise typer.BadParameter(found["msg"], param_hint=f"--{option}") from None
     with database(read_settings()) as settings:
         verdict = asyncio.run(_verify(settings, asked))
     if as_json:
@@ -129,12 +130,14 @@ def verify(
 
 
 def _read_key(file: str) -> str:
-    if file == "-":
-        return (getpass.getpass("Key (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    """As text, whatever it is: that it is no key of ours is the verifier's to say."""
+    if file == "-" and sys.stdin.isatty():
+        return getpass.getpass("Key (not shown): ").strip()
     try:
-        return Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        raw = sys.stdin.buffer.readline() if file == "-" else Path(file).read_bytes()
+    except OSError:
         raise StartError("There is no such file to read a key from; a key itself is no argument.") from None
+    return raw.decode(errors="replace").strip()
 
 
 async def _verify(settings: Settings, asked: Verification) -> Verdict:

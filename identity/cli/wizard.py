@@ -10,7 +10,8 @@ import typer
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from identity import migrate
 from identity.cli.connection import examine, masked
@@ -61,10 +62,16 @@ def keeps_env(asks: bool, keep: bool, overwrite: bool) -> bool:
             f"There is a {ENV_FILE} already: --keep-env makes the database match it, --overwrite writes it anew."
         )
     typer.echo(f"There is a {ENV_FILE} already.")
-    choice = typer.prompt("Keep it and make the database match it (k), write it anew (w), or stop (s)?", default="k")
-    if choice not in ("k", "w"):
+    choice = _one_of("kws", "Keep it and make the database match it (k), write it anew (w), or stop (s)?", default="k")
+    if choice == "s":
         raise typer.Abort
-    return bool(choice == "k")
+    return choice == "k"
+
+
+def _one_of(answers: str, question: str, default: str) -> str:
+    while (given := str(typer.prompt(question, default=default)).strip().lower()) not in tuple(answers):
+        typer.secho(f"  ✗ One of {', '.join(answers)}.", fg="red", err=True)
+    return given
 
 
 def is_embedded(asks: bool, given: bool | None, database_url: str | None, settings: Settings) -> bool:
@@ -76,7 +83,7 @@ def is_embedded(asks: bool, given: bool | None, database_url: str | None, settin
     if not asks:
         raise StartError(f"{NO_MIGRATE_URL} Or --embedded, for PostgreSQL in the data directory.")
     typer.echo("Where is the database?\n  1  here: a PostgreSQL in the data directory\n  2  on a server of your own")
-    return bool(typer.prompt("1 or 2", default="1").strip() == "1")
+    return _one_of("12", "1 or 2", default="1") == "1"
 
 
 def own_server(asks: bool, given: str | None, settings: Settings) -> SecretStr:
@@ -151,13 +158,21 @@ def with_login(asks: bool, plan: Plan, new_password: bool) -> Plan:
     return plan
 
 
+def on_embedded(plan: Plan) -> Plan:
+    if plan.keeps_env and plan.settings.database_url is not None:
+        raise StartError(f"{ENV_FILE} names a server of your own: --overwrite writes it anew, for the embedded one.")
+    return plan
+
+
 def review(plan: Plan) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
     url, settings = plan.migrate_url, plan.settings
-    table.add_row("database", masked(url) if url else f"embedded, in {settings.data_dir.absolute()}")
+    rows = {"database": masked(url) if url else f"embedded, in {settings.data_dir.absolute()}"}
     if url:
-        table.add_row("service's login", f"{plan.service_login} password=••••••••")
-    table.add_row("secret key", "•••••••• " + ("(as set)" if settings.secret_key else "(new, 32 bytes)"))
-    table.add_row("listens on", f"{settings.host}:{settings.port}")
-    table.add_row("settings", f"{ENV_FILE.absolute()}" + (" (kept)" if plan.keeps_env else ""))
+        rows["service's login"] = f"{plan.service_login} password=••••••••"
+    rows["secret key"] = "•••••••• " + ("(as set)" if settings.secret_key else "(new, 32 bytes)")
+    rows["listens on"] = f"{settings.host}:{settings.port}"
+    rows["settings"] = f"{ENV_FILE.absolute()}" + (" (kept)" if plan.keeps_env else "")
+    table = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
     console().print(table)

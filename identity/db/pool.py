@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from identity.db.sessions import Connection, Pool, bounded
@@ -76,6 +79,7 @@ async def open_pool(
         max_waiting=max_size * 100,
         reconnect_timeout=1.0,
         num_workers=2,
+        configure=_configure,
         kwargs={
             "autocommit": True,
             "prepare_threshold": prepare_threshold,
@@ -89,6 +93,15 @@ async def open_pool(
         yield pool
     finally:
         await pool.close()
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_loads(partial(json.loads, parse_int=_whole), connection)
+
+
+def _whole(digits: str) -> int | float:
+    """jsonb gives 1e300 back as a whole number of 301 digits, which nobody who reads 64 bits, as we do, would take."""
+    return int(digits) if len(digits) <= 20 and -(2**63) <= int(digits) < 2**63 else float(digits)
 
 
 async def check_login(connection: Connection, *, single_login: bool = False) -> str | None:

@@ -2,9 +2,11 @@
 
 from identity.migrate.files import Step, directory, ids, read
 from identity.migrate.logins import connect, login_exists, make_login, make_roles, new_password
+from identity.migrate.reasons import NO_HOST, why_not
 from identity.migrate.steps import Status, apply, missing, must_not_be_behind, plan, rollback, status
 
 __all__ = [
+    "NO_HOST",
     "Status",
     "Step",
     "apply",
@@ -21,4 +23,5 @@ __all__ = [
     "read",
     "rollback",
     "status",
+    "why_not",
 ]

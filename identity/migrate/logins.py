@@ -11,6 +11,7 @@ from psycopg import sql
 
 from identity.errors import StartError
 from identity.migrate.files import directory
+from identity.migrate.reasons import why_not
 
 IS_OURS = """
 SELECT NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)
@@ -23,9 +24,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
-        raise StartError(
-            f"The database cannot be reached by the login that migrates: {str(error).strip().splitlines()[-1]}"
-        ) from None
+        raise StartError(f"The database cannot be reached by the login that migrates: {why_not(str(error))}.") from None
 
 
 def make_roles(url: str) -> None:

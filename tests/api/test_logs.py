@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from identity.api import ROUTES
+from identity.api.logs import JsonLines, ReadableLines, log_request
 from tests.api.samples import one, send
 from tests.conftest import Api, Organisation
 
@@ -95,3 +97,60 @@ async def test_no_secret_is_ever_logged(org: Organisation, platform: Api, log: p
 def keys_in(answer: Any) -> list[str]:
     content = answer.json() if answer.headers.get("Content-Type") == "application/json" else {}
     return [found["key"] for found in (content, content.get("admin_key") or {}) if "key" in found]
+
+
+def record_of(error: Exception | None, *, message: str = "It failed.") -> logging.LogRecord:
+    """As another library logs it."""
+    info: Any = None
+    if error:
+        with pytest.raises(type(error)) as raised:
+            raise error
+        info = (raised.type, raised.value, raised.tb)
+    return logging.LogRecord("asyncio", logging.ERROR, __file__, 1, message, (), info)
+
+
+def test_of_others_errors_one_line_is_told_and_not_their_words() -> None:
+    for error in (RuntimeError("password=hunter2"), ExceptionGroup("hunter2", [ValueError("hunter2")])):
+        error.add_note("hunter2")
+        said = JsonLines().format(record_of(error, message="It failed.\nfuture: <exception='hunter2'>"))
+        assert "\n" not in said
+        assert "hunter2" not in said
+        told = json.loads(said)
+        assert (told["message"], told["logger"], told["level"]) == ("It failed.", "asyncio", "error")
+        assert told["error"] == type(error).__name__
+        assert "record_of (test_logs.py:" in told["where"]
+
+
+def test_a_message_without_an_error_is_a_line_too() -> None:
+    told = json.loads(JsonLines().format(record_of(None, message="x" * 1000)))
+    assert (len(told["message"]), "error" in told) == (200, False)
+    assert datetime.fromisoformat(told["time"]).tzinfo is not None
+
+
+async def test_a_line_tells_when(target: Organisation, log: pytest.LogCaptureFixture) -> None:
+    before = datetime.now(UTC)
+    await target.admin.get(target.path)
+    (line,) = lines(log)
+    assert abs((datetime.fromisoformat(line["time"]) - before).total_seconds()) < 5
+
+
+@pytest.mark.parametrize(("status", "colour"), [(200, 32), (304, 36), (404, 33), (503, 31)])
+def test_in_a_terminal_a_request_is_one_short_coloured_line(
+    status: int, colour: int, log: pytest.LogCaptureFixture
+) -> None:
+    log_request(
+        "seven", status, address="10.0.0.1", method="GET", route="/v1/tenants", duration_s=0.0123, tenant="acme"
+    )
+    said = ReadableLines().format(log.records[-1])
+    assert f"\033[{colour}m{status}\033[0m GET    /v1/tenants  12.3 ms  acme 10.0.0.1" in said
+    assert "seven" in said
+    assert "\n" not in said
+    assert "\033" not in ReadableLines(coloured=False).format(log.records[-1])
+    assert len(ReadableLines(coloured=False).format(log.records[-1])) < 80
+
+
+def test_in_a_terminal_an_error_is_one_line_too() -> None:
+    said = ReadableLines().format(record_of(RuntimeError("hunter2")))
+    assert "RuntimeError record_of (test_logs.py:" in said
+    assert "hunter2" not in said
+    assert "\n" not in said

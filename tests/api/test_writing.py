@@ -145,3 +145,11 @@ async def test_nobody_deletes_or_suspends_the_platform(method: str, platform: Ap
     path = "/v1/tenants/platform"
     answer = await (platform.delete(path) if method == "DELETE" else platform.post(f"{path}/{method}"))
     assert told(answer) == (409, "protected")
+
+
+@pytest.mark.parametrize("number", [1e300, -1e300, 1e19, 1.5, 2**63 - 1, -(2**63), 1e-300])
+async def test_a_number_that_is_answered_may_be_sent_back(number: float, org: Organisation) -> None:
+    answer = await org.admin.patch(f"{org.path}/users/ana", {"metadata": {"n": number}})
+    assert answer.json()["metadata"] == {"n": number}
+    body = {"username": "ana", "metadata": (await org.admin.get(f"{org.path}/users/ana")).json()["metadata"]}
+    assert (await org.admin.put(f"{org.path}/users/ana", body)).json()["metadata"] == {"n": number}

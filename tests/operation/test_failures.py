@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -65,7 +65,8 @@ def frozen(server: embedded.Server) -> Iterator[None]:
 
     def send(number: signal.Signals) -> None:
         for pid in pids:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # it was leaving already
+                os.kill(pid, number)
 
     send(signal.SIGSTOP)
     thaw = threading.Timer(15, send, [signal.SIGCONT])

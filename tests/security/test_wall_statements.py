@@ -53,7 +53,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         row |= {"type": "web"}
     given: dict[str, Any] = dict.fromkeys(("if_match", "name", "domain", "status", "type", "username", "email", "code"))
     given |= {"tenant_id": tenant_id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "id": id, "ids": [id]}
-    given |= {"names": [id], "only": tenant_id}
+    given |= {"names": [id], "usernames": ["ana"], "emails": ["ana@example.com"], "codes": ["MAD"], "only": tenant_id}
     given |= {"after": "", "limit": 50, "deleted": False, "environment": None, "by_platform": True, "after_s": 0}
     given |= {"froms": ["active"], "to": "suspended" if module in (tenants, users) else "disabled", "disabled": True}
     given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}

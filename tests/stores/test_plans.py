@@ -130,6 +130,9 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "get users": (lambda s, _: s.users.get_many("vast", ["u500", "u70000"]), {"user_taken"}),
     "find a user by name": (lambda s, _: s.users.find("vast", UserFilter(username="USER500")), {"username_taken"}),
     "find a user by e-mail": (lambda s, _: s.users.find("vast", UserFilter(email="500@example.com")), {"email_taken"}),
+    "hold users by id": (lambda s, _: s.users.hold_named("vast", ids=["u500", "u7"]), {"user_taken"}),
+    "hold users by name": (lambda s, _: s.users.hold_named("vast", usernames=["USER500"]), {"username_taken"}),
+    "hold users by e-mail": (lambda s, _: s.users.hold_named("vast", emails=["500@example.com"]), {"email_taken"}),
     "list users": (lambda s, _: s.users.list("vast"), {"user_taken"}),
     "list more users": (lambda s, _: s.users.list("vast", after="u500"), {"user_taken"}),
     "create a user": (lambda s, _: s.users.create("vast", NewUser(username="new")), set()),
@@ -144,6 +147,11 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "get a branch": (lambda s, _: s.branches.get("vast", "shop", "b500"), {"branch_taken"}),
     "find a branch": (
         lambda s, _: s.branches.find("vast", "shop", BranchFilter(code="B500")),
+        {"branch_code_taken"},
+    ),
+    "hold branches by id": (lambda s, _: s.branches.hold_named("vast", "shop", ids=["b500"]), {"branch_taken"}),
+    "hold branches by code": (
+        lambda s, _: s.branches.hold_named("vast", "shop", codes=["B500"]),
         {"branch_code_taken"},
     ),
     "list more branches": (lambda s, _: s.branches.list("vast", "shop", after="b500"), {"branch_taken"}),

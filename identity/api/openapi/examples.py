@@ -1,0 +1,230 @@
+"""An example of each operation: what is sent, and what is answered to it in a tenant `acme` with one of everything.
+Each is tested against the service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from identity.api.health import Health, Readiness
+from identity.app_keys import AppKey, IssuedKey
+from identity.apps import App, AppSettings
+from identity.branches import Address, Branch, BranchSettings, Contact
+from identity.key_text import compose
+from identity.tenants import Tenant, TenantSettings
+from identity.user_apps import UserApp
+from identity.users import User
+from identity.verify import Verdict
+
+
+class Example(NamedTuple):
+    """None where nothing is sent, or nothing answered."""
+
+    request: Any
+    answer: Any
+
+
+AT = datetime.fromisoformat("2026-01-05T09:00:00Z")
+LATER = datetime.fromisoformat("2026-01-05T09:30:00Z")
+REF = "4fR9aK"
+KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID = (
+    REF + rest for rest in ("1mQ7xZb3TnW8yLc2", "9sVd5HjE0pGu6CkY", "7rNf2XwB4tMz8QaJ")
+)
+KEY, NEXT_KEY, ADMIN_KEY = (compose("isk", "live", id, "0" * 43) for id in (KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID))
+MADE = (REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, KEY, NEXT_KEY, ADMIN_KEY)
+"""What the service makes up: in each answer another."""
+
+_TIMES: dict[str, Any] = {"created_at": AT, "updated_at": AT}
+_SCOPES = ("orders:read", "orders:write")
+_ADDRESS = Address(street="Gran Vía 1", city="Madrid", country="ES", latitude=40.42, longitude=-3.7)
+_HOURS = {"mon": (("09:00", "14:00"), ("16:00", "20:00"))}
+
+_TENANT = Tenant(
+    id="acme",
+    ref=REF,
+    name="Acme",
+    domain="acme.example.com",
+    status="active",
+    db_dsn=None,
+    db_schema=None,
+    settings=TenantSettings(timezone="Europe/Madrid"),
+    metadata={"plan": "gold"},
+    deleted_at=None,
+    **_TIMES,
+)
+_APP = App(
+    tenant_id="acme",
+    id="shop",
+    name="Shop",
+    type="web",
+    status="active",
+    settings=AppSettings(allowed_scopes=("orders:*",)),
+    metadata={},
+    deleted_at=None,
+    **_TIMES,
+)
+_IDENTITY = _APP.model_copy(update={"id": "identity", "name": "Identity", "type": "service", "settings": AppSettings()})
+_BRANCH = Branch(
+    tenant_id="acme",
+    app_id="shop",
+    id="mad",
+    code="MAD",
+    name="Madrid",
+    type="store",
+    status="active",
+    address=_ADDRESS,
+    contact=Contact(email="mad@example.com"),
+    settings=BranchSettings.model_validate({"currency": "EUR", "business_hours": _HOURS}),
+    metadata={},
+    deleted_at=None,
+    **_TIMES,
+)
+_USER = User(
+    tenant_id="acme",
+    id="ana",
+    username="ana",
+    email="ana@example.com",
+    full_name="Ana García",
+    status="active",
+    metadata={},
+    deleted_at=None,
+    **_TIMES,
+)
+_ACCESS = UserApp(
+    tenant_id="acme", app_id="shop", user_id="ana", status="active", granted_at=AT, revoked_at=None, **_TIMES
+)
+_KEY = AppKey(
+    tenant_id="acme",
+    id=KEY_ID,
+    app_id="shop",
+    branch_id="mad",
+    user_id="ana",
+    prefix="isk",
+    type="secret",
+    environment="live",
+    name="till-7",
+    scopes=_SCOPES,
+    metadata={"till": 7},
+    expires_at=datetime.fromisoformat("2099-01-01T00:00:00Z"),
+    disabled_at=None,
+    revoked_at=None,
+    revoke_reason=None,
+    rotated_from=None,
+    last_used_at=None,
+    **_TIMES,
+)
+_ADMIN_KEY = _KEY.model_copy(
+    update={
+        "id": ADMIN_KEY_ID,
+        "app_id": "identity",
+        "branch_id": None,
+        "user_id": None,
+        "name": "admin",
+        "scopes": ("*",),
+        "metadata": {},
+        "expires_at": None,
+    }
+)
+_VERDICT = Verdict(valid=True, code="valid", key_id=KEY_ID, **_KEY.model_dump(include=set(Verdict.model_fields)))
+_ADMIN_VERDICT = Verdict(
+    valid=True, code="valid", key_id=ADMIN_KEY_ID, **_ADMIN_KEY.model_dump(include=set(Verdict.model_fields))
+)
+
+
+def _shown(row: BaseModel, **changed: Any) -> dict[str, Any]:
+    return row.model_copy(update=changed).model_dump(mode="json")
+
+
+def _given(row: BaseModel, *names: str, **more: Any) -> dict[str, Any]:
+    """Of a record what somebody gave."""
+    return row.model_dump(mode="json", include=set(names), exclude_unset=True) | more
+
+
+def _page(*rows: BaseModel) -> Example:
+    return Example(None, {"items": [_shown(row) for row in rows], "next": None})
+
+
+def _answered(row: BaseModel, **changed: Any) -> Example:
+    return Example(None, _shown(row, **changed))
+
+
+def _of_life(noun: str, row: BaseModel, *, off: str, off_status: str, on: str) -> dict[str, Example]:
+    """The verbs that most nouns have, none of which takes a body."""
+    return {
+        f"get_{noun}": _answered(row),
+        f"delete_{noun}": _answered(row, deleted_at=LATER),
+        f"{off}_{noun}": _answered(row, status=off_status),
+        f"{on}_{noun}": _answered(row),
+        f"restore_{noun}": _answered(row),
+    }
+
+
+_ISSUED = IssuedKey(**_KEY.model_dump(), key=KEY)
+_ROTATED = _shown(_KEY, id=NEXT_KEY_ID, rotated_from=KEY_ID) | {"key": NEXT_KEY}
+_TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
+_APP_GIVEN = _given(_APP, "id", "name", "type", "settings")
+_BRANCH_GIVEN = _given(_BRANCH, "id", "code", "name", "type", "address", "contact", "settings")
+_USER_GIVEN = _given(_USER, "id", "username", "email", "full_name")
+_KEY_GIVEN = _given(_KEY, "name", "branch_id", "user_id", "scopes", "metadata", "expires_at")
+
+
+def _without_id(given: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name != "id"} | more
+
+
+EXAMPLES: dict[str, Example] = {
+    **_of_life("tenant", _TENANT, off="suspend", off_status="suspended", on="activate"),
+    **_of_life("app", _APP, off="disable", off_status="disabled", on="enable"),
+    **_of_life("branch", _BRANCH, off="disable", off_status="disabled", on="enable"),
+    **_of_life("user", _USER, off="suspend", off_status="suspended", on="activate"),
+    "list_tenants": _page(_TENANT),
+    "create_a_tenant": Example(
+        _TENANT_GIVEN | {"admin_key": True},
+        _shown(_TENANT) | {"admin_key": _shown(_ADMIN_KEY) | {"key": ADMIN_KEY}},
+    ),
+    "put_tenant": Example(_without_id(_TENANT_GIVEN, name="Acme Inc."), _shown(_TENANT, name="Acme Inc.")),
+    "update_tenant": Example(
+        {"name": "Acme Inc.", "metadata": {"plan": None, "since": 2026}},
+        _shown(_TENANT, name="Acme Inc.", metadata={"since": 2026}),
+    ),
+    "list_apps": _page(_IDENTITY, _APP),
+    "create_app": Example(_APP_GIVEN, _shown(_APP)),
+    "put_app": Example(_without_id(_APP_GIVEN, name="Web shop"), _shown(_APP, name="Web shop")),
+    "update_app": Example({"name": "Web shop"}, _shown(_APP, name="Web shop")),
+    "list_branches": _page(_BRANCH),
+    "create_branch": Example(_BRANCH_GIVEN, _shown(_BRANCH)),
+    "put_branch": Example(_without_id(_BRANCH_GIVEN, name="Gran Vía"), _shown(_BRANCH, name="Gran Vía")),
+    "update_branch": Example(
+        {"address": {"street": None}, "metadata": {"floor": 1}},
+        _shown(_BRANCH, address=_ADDRESS.model_copy(update={"street": None}), metadata={"floor": 1}),
+    ),
+    "list_users": _page(_USER),
+    "create_user": Example(_USER_GIVEN, _shown(_USER)),
+    "put_user": Example(_without_id(_USER_GIVEN, full_name="Ana Ruiz"), _shown(_USER, full_name="Ana Ruiz")),
+    "update_user": Example({"full_name": "Ana Ruiz"}, _shown(_USER, full_name="Ana Ruiz")),
+    "lock_user": _answered(_USER, status="locked"),
+    "unlock_user": _answered(_USER),
+    "list_users_of_app": _page(_ACCESS),
+    "list_apps_of_user": _page(_ACCESS),
+    "get_access": _answered(_ACCESS),
+    "grant_access": _answered(_ACCESS),
+    "revoke_access": _answered(_ACCESS, status="revoked", revoked_at=LATER),
+    "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
+    "list_keys_of_app": _page(_KEY),
+    "issue_key": Example(_KEY_GIVEN, _shown(_ISSUED)),
+    "get_key": _answered(_KEY),
+    "update_key": Example(
+        {"scopes": ["orders:read"], "expires_at": None}, _shown(_KEY, scopes=("orders:read",), expires_at=None)
+    ),
+    "delete_key": _answered(_KEY),
+    "rotate_key": Example({"grace_s": 3600}, _ROTATED),
+    "revoke_key": Example({"reason": "till stolen"}, _shown(_KEY, revoked_at=LATER, revoke_reason="till stolen")),
+    "disable_key": _answered(_KEY, disabled_at=LATER),
+    "enable_key": _answered(_KEY),
+    "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
+    "whoami": _answered(_ADMIN_VERDICT),
+    "healthz": _answered(Health()),
+    "readyz": _answered(Readiness(status="ok", database="ok", migrations="ok", lanes="ok")),
+}

@@ -1,0 +1,66 @@
+"""Bounds on the time that a client may take: to send a request, to read an answer, to leave."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LINGER_S = 2.0
+"""How long what a refused client still sends is thrown away: closed at once, it would not get to read the answer."""
+
+
+class TimedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, which waits for ever for the rest of a request, and for an answer to be read."""
+
+    receive_timeout_s = 10.0
+    """Set once, before the server starts."""
+    send_timeout_s = 30.0
+
+    _deadline: asyncio.TimerHandle | None = None
+    _abort: asyncio.TimerHandle | None = None
+    _is_ending = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_deadline()
+        self._cancel_abort()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self._is_ending:
+            self._abort_in(self.send_timeout_s)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not (self._is_ending or self.transport.is_closing()):
+            self._cancel_abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._abort_in(LINGER_S)
+
+    def took_too_long(self) -> None:
+        raise NotImplementedError
+
+    def _await_request(self) -> None:
+        self._cancel_deadline()
+        self._deadline = self.loop.call_later(self.receive_timeout_s, self.took_too_long)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _abort_in(self, seconds: float) -> None:
+        self._cancel_abort()
+        self._abort = self.loop.call_later(seconds, self.transport.abort)
+
+    def _cancel_abort(self) -> None:
+        if self._abort is not None:
+            self._abort.cancel()
+            self._abort = None

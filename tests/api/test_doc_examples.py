@@ -1,0 +1,115 @@
+"""The examples of the OpenAPI document are true: what is sent is taken, and what is answered is what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx2
+
+from identity.api import ROUTES
+from identity.api.openapi.examples import ADMIN_KEY, EXAMPLES, KEY, KEY_ID, MADE
+from identity.api.routes import PUBLIC, Route
+from tests.api.json_schema import accepts
+from tests.api.samples import each, one
+from tests.api.test_openapi import DOCUMENT, operation_of
+from tests.conftest import Api, unique
+
+SETUP = ["create_a_tenant", "create_app", "create_branch", "create_user", "grant_access", "issue_key"]
+FIRST = {
+    "activate_tenant": "suspend_tenant",
+    "enable_app": "disable_app",
+    "enable_branch": "disable_branch",
+    "enable_key": "disable_key",
+    "activate_user": "suspend_user",
+    "unlock_user": "lock_user",
+    **{f"restore_{noun}": f"delete_{noun}" for noun in ("tenant", "app", "branch", "user")},
+}
+"""What must have been done before it has something to do."""
+AS_ADMIN = ("whoami", "list_tenants")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+DESCRIBED = [route for route in ROUTES if route.name in EXAMPLES]
+
+
+class Story:
+    """The examples' organisation, under an id that no other test has."""
+
+    def __init__(self, platform: Api) -> None:
+        self.platform = platform
+        self.said = {"acme": unique("org")}
+        """What stands in the examples, and what it is here."""
+
+    def told(self, text: str) -> str:
+        for example, real in self.said.items():
+            text = text.replace(example, real)
+        return text
+
+    async def send(self, route: Route) -> httpx2.Response:
+        ids = {name: DOCUMENT["components"]["parameters"][name]["example"] for name in route.params}
+        more: dict[str, Any] = {"headers": {"Prefer": "return=representation"}}
+        if route.takes is not None:
+            more["json"] = json.loads(self.told(json.dumps(EXAMPLES[route.name].request)))
+        caller = Api(self.platform.client, self.said[ADMIN_KEY]) if route.name in AS_ADMIN else self.platform
+        answer = await caller(route.method, self.told(route.path.format(**ids)), **more)
+        assert answer.status_code < 400, answer.text
+        return answer
+
+    async def begin(self, *, until: str) -> None:
+        for name in SETUP:
+            if name == until:
+                return
+            made = (await self.send(one(name))).json()
+            if name == "create_a_tenant":
+                self.said[ADMIN_KEY] = made["admin_key"]["key"]
+            if name == "issue_key":
+                self.said |= {KEY: made["key"], KEY_ID: made["id"]}
+
+
+def same(example: Any, real: Any) -> bool:
+    """But for instants, and what the service makes up."""
+    if isinstance(example, dict) and isinstance(real, dict):
+        return example.keys() == real.keys() and all(same(example[name], real[name]) for name in example)
+    if isinstance(example, list) and isinstance(real, list):
+        return len(example) == len(real) and all(map(same, example, real))
+    if isinstance(example, str) and INSTANT.fullmatch(example):
+        return isinstance(real, str) and INSTANT.fullmatch(real) is not None
+    return bool(example == real) or (example in MADE and isinstance(real, str) and len(real) == len(example))
+
+
+@each(ROUTES)
+def test_every_operation_has_one(route: Route) -> None:
+    assert route.name in EXAMPLES or route.name in ("openapi_json", "docs") or route.status == 204
+    if route.takes is not None:
+        assert EXAMPLES[route.name].request
+        for media in operation_of(route)["requestBody"]["content"].values():
+            assert accepts(DOCUMENT, media["schema"], media["example"])
+    else:
+        assert route.name not in EXAMPLES or EXAMPLES[route.name].request is None
+
+
+@each(DESCRIBED)
+def test_what_it_answers_is_of_the_answers_schema(route: Route) -> None:
+    answers = [
+        media for answer in operation_of(route)["responses"].values() for media in answer.get("content", {}).items()
+    ]
+    shown = [media for name, media in answers if name == "application/json"]
+    assert shown
+    for media in shown:
+        assert accepts(DOCUMENT, media["schema"], media["example"])
+
+
+@each(DESCRIBED)
+async def test_the_service_answers_as_the_example_says(route: Route, platform: Api) -> None:
+    story = Story(platform)
+    await story.begin(until=route.name)
+    if route.name in FIRST:
+        await story.send(one(FIRST[route.name]))
+    real = (await story.send(route)).json()
+    if "items" in real:
+        real["items"].sort(key=lambda item: str(item.get("name")))
+    assert same(json.loads(story.told(json.dumps(EXAMPLES[route.name].answer))), real), real
+
+
+def test_a_public_operation_needs_no_key() -> None:
+    assert [route.name for route in DESCRIBED if route.scope == PUBLIC] == ["healthz", "readyz"]
