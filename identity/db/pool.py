@@ -95,13 +95,16 @@ async def open_pool(
         await pool.close()
 
 
-async def _configure(connection: Connection) -> None:
-    set_json_loads(partial(json.loads, parse_int=_whole), connection)
-
-
 def _whole(digits: str) -> int | float:
     """jsonb gives 1e300 back as a whole number of 301 digits, which nobody who reads 64 bits, as we do, would take."""
     return int(digits) if len(digits) <= 20 and -(2**63) <= int(digits) < 2**63 else float(digits)
+
+
+json_loads = partial(json.loads, parse_int=_whole)
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_loads(json_loads, connection)
 
 
 async def check_login(connection: Connection, *, single_login: bool = False) -> str | None:

@@ -12,10 +12,11 @@ from identity.errors import StartError, Unavailable
 from identity.settings import Settings
 from identity.verify.lanes import open_lanes
 from identity.verify.memory import Memory
+from identity.verify.statements import LIVE
 from identity.verify.verdicts import MALFORMED, NOT_FOUND, Verdict, Verification, covers
 from identity.verify.verifier import Verifier
 
-__all__ = ["MALFORMED", "NOT_FOUND", "Verdict", "Verification", "Verifier", "covers", "open_verifier"]
+__all__ = ["LIVE", "MALFORMED", "NOT_FOUND", "Verdict", "Verification", "Verifier", "covers", "open_verifier"]
 
 
 @asynccontextmanager

@@ -67,9 +67,13 @@ class Lane:
             send()
             self._flush()
             return await self._waiter
-        except psycopg.Error as error:
-            self.lose()
-            raise Unavailable from error
+        except Unavailable:
+            raise
+        except BaseException as error:
+            self.lose()  # what it may still answer is not for whoever asks next
+            if isinstance(error, psycopg.Error):
+                raise Unavailable from error
+            raise
         finally:
             self._waiter, self.asked_at_s, self._results = None, None, []
 

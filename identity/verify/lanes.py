@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -81,15 +81,15 @@ class Lanes:
         return self._loop.time()
 
     def join(self, carry: Carry, name: str) -> Batch:
-        """The batch that will be sent next; never one that is on its way."""
+        """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
+        if self._is_closed:
+            raise Unavailable
         batch = self._pending.get(carry)
         if batch is None:
             batch = self._pending[carry] = Batch(carry, self.now_s)
             self._open.add(batch)
             batch.done.add_done_callback(lambda _: self._open.discard(batch))
         batch.names[name] = None
-        if self._is_closed:
-            batch.fail()
         if not self._kicked and self._idle:
             self._kicked = True
             self._loop.call_soon(self._kick)
@@ -120,7 +120,7 @@ class Lanes:
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
-        if batch.done.done():
+        if batch.done.done() or self._is_closed:
             return
         for name in batch.names:
             again = self.join(batch.carry, name)
@@ -155,10 +155,7 @@ class Lanes:
         self._start(self._replace())
 
     async def _add(self, check: Callable[[Connection], Awaitable[object]] | None = None) -> None:
-        connection = await self._connect()
-        if check is not None:
-            await check(connection)
-        lane = Lane(connection, self._forget)
+        lane = Lane(await self._connect(check), self._forget)
         try:
             started_at = await asyncio.wait_for(self._primary(lane), CONNECT_S)
         except TimeoutError:
@@ -182,14 +179,22 @@ class Lanes:
             raise Unavailable
         return started_at.decode()
 
-    async def _connect(self) -> Connection:
-        connecting = psycopg.AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=int(CONNECT_S), application_name="identity lane"
-        )
+    async def _connect(self, check: Callable[[Connection], Awaitable[object]] | None) -> Connection:
         try:
-            return await connecting
+            connection = await psycopg.AsyncConnection.connect(
+                self._conninfo, autocommit=True, connect_timeout=int(CONNECT_S), application_name="identity lane"
+            )
         except psycopg.OperationalError as error:
             raise Unavailable from error
+        try:
+            if check is not None:
+                await check(connection)
+        except BaseException as error:
+            connection.pgconn.finish()
+            if isinstance(error, psycopg.OperationalError):
+                raise Unavailable from error
+            raise
+        return connection
 
     def _forget(self, lane: Lane) -> None:
         """A lane is lost: nobody knows what happened meanwhile, so all is forgotten, now and once it is replaced."""
@@ -218,16 +223,14 @@ class Lanes:
 
     async def close(self) -> None:
         self._is_closed = True
+        self._pending.clear()
         for batch in [*self._open]:
             batch.fail()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-        lanes, self._lanes = list(self._lanes), {}
-        for lane in lanes:
+        while self._tasks:  # more than once: a task whose wait ends just then misses that it is cancelled
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=TICK_S)
+        for lane in [*self._lanes]:
             lane.lose()
 
 

@@ -18,13 +18,21 @@ class Remembered:
     """A verdict, the counter with which it was read in one snapshot, and what it hangs on."""
 
     verdict: Verdict
-    body: bytes
-    """As the API answers it."""
+    epoch: int
+    """Of the memory, when it was asked for."""
     ref: str
     n: int
     key: str
     user: str
     expires_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The counters of the tenants that waited, and the database's clock, by one statement."""
+
+    counters: Mapping[str, int]
+    now_s: float
 
 
 @dataclass(slots=True)
@@ -41,7 +49,7 @@ class Memory:
     """Bounded in two generations: nothing moves when something is found, and the older half goes when it is full."""
 
     def __init__(self, capacity: int) -> None:
-        self._half = max(1, capacity // 2)
+        self._half = (capacity + 1) // 2
         self._young: dict[bytes, Remembered] = {}
         self._old: dict[bytes, Remembered] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -54,8 +62,8 @@ class Memory:
     def get(self, digest: bytes) -> Remembered | None:
         return self._young.get(digest) or self._old.get(digest)
 
-    def remember(self, digest: bytes, entry: Remembered, epoch: int, now_s: float) -> None:
-        if epoch != self.epoch:
+    def remember(self, digest: bytes, entry: Remembered, now_s: float) -> None:
+        if entry.epoch != self.epoch or not self._half:
             return
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
@@ -66,10 +74,12 @@ class Memory:
             # of what happened before nothing is known: a verdict that another statement read earlier may be dead
             self._tenants[entry.ref] = Tenant(entry.n, entry.n, now_s)
 
-    def stands(self, entry: Remembered, now_s: float) -> bool:
-        """After its tenant was proved: whether nothing has changed that this verdict says. `now_s`: the database's."""
-        tenant = self._tenants.get(entry.ref)
-        if tenant is None or entry.n < tenant.floor or now_s >= entry.expires_at_s:
+    def stands(self, entry: Remembered, proof: Proof) -> bool:
+        """Whether nothing has changed that this verdict says, as far as the proof saw."""
+        tenant, n = self._tenants.get(entry.ref), proof.counters.get(entry.ref)
+        if tenant is None or n is None or tenant.n < n:
+            return False  # what was proved has been forgotten since
+        if entry.epoch != self.epoch or entry.n < tenant.floor or proof.now_s >= entry.expires_at_s:
             return False
         changed = tenant.changed
         if changed and (changed.get(entry.key, 0) > entry.n or changed.get(entry.user, 0) > entry.n):

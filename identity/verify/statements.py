@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 LIVE = """
-SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id, k.name, k.type, k.environment,
-       array_to_json(k.scopes)::text, k.metadata::text, date_part('epoch', k.expires_at), k.prefix,
-       encode(k.secret_hash, 'hex'), c.n,
+SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
+       array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
+       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash, c.n,
        CASE WHEN k.revoked_at IS NOT NULL            THEN 'revoked'
             WHEN k.disabled_at IS NOT NULL           THEN 'disabled'
             WHEN k.expires_at <= clock_timestamp()   THEN 'expired'
@@ -59,5 +59,5 @@ SETTINGS = {
 
 
 def array(texts: list[str]) -> bytes:
-    """Of ids and refs, which need no quotes."""
-    return b"{" + ",".join(texts).encode() + b"}"
+    """Of ids and refs, in which nothing needs to be escaped."""
+    return b'{"' + '","'.join(texts).encode() + b'"}'

@@ -7,14 +7,15 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, cast
 
+from identity.db import json_loads
 from identity.key_text import KeyText, parse
 from identity.verify.lane import Lane
 from identity.verify.lanes import Batch, Lanes
-from identity.verify.memory import Memory, Remembered
+from identity.verify.memory import Memory, Proof, Remembered
 from identity.verify.statements import array
 from identity.verify.verdicts import MALFORMED, NOT_FOUND, Verdict, Verification, for_this
 
@@ -108,15 +109,14 @@ class Verifier:
             return NOT_FOUND
         verdict = _verdict(row)
         if verdict.valid:
-            self._remember(digest, verdict, row, batch)
+            self._remember(digest, verdict, row, batch.answer.epoch)
         return verdict
 
-    def _remember(self, digest: bytes, verdict: Verdict, row: Any, batch: Batch) -> None:
-        expires_at_s = float(row[10]) if row[10] is not None else FOR_EVER_S
-        body = verdict.model_dump_json().encode()
-        ref, user = str(verdict.key_id)[:6], f"user {verdict.user_id}"
-        entry = Remembered(verdict, body, ref, int(row[13]), f"key {verdict.key_id}", user, expires_at_s)
-        self.memory.remember(digest, entry, batch.answer.epoch, self.lanes.now_s)
+    def _remember(self, digest: bytes, verdict: Verdict, row: Any, epoch: int) -> None:
+        expires_at_s = verdict.expires_at.timestamp() if verdict.expires_at else FOR_EVER_S
+        key, user = f"key {verdict.key_id}", f"user {verdict.user_id}"
+        entry = Remembered(verdict, epoch, str(verdict.key_id)[:6], int(row[13]), key, user, expires_at_s)
+        self.memory.remember(digest, entry, self.lanes.now_s)
 
     async def _look_up(self, lane: Lane, names: list[str]) -> Found:
         """The whole chain of all that wait."""
@@ -126,7 +126,7 @@ class Verifier:
                 rows[cast("bytes", row[4]).decode()] = row
         return Found(epoch, rows)
 
-    async def _prove(self, lane: Lane, names: list[str]) -> float:
+    async def _prove(self, lane: Lane, names: list[str]) -> Proof:
         """Reads the counters, and the database's clock. What has moved is asked after before anybody is answered."""
         asked_at_s, now_s = self.lanes.now_s, 0.0
         counters: dict[str, int] = {}
@@ -135,7 +135,7 @@ class Verifier:
         if moved := self.memory.moved(counters, names, asked_at_s):
             for ref, n, changes in cast("list[tuple[bytes, bytes, bytes]]", await lane.ask(b"changes", array(moved))):
                 self.memory.learn(ref.decode(), int(n), json.loads(changes), self.lanes.now_s)
-        return now_s
+        return Proof(counters, now_s)
 
 
 def _verdict(row: Any) -> Verdict:
@@ -154,6 +154,6 @@ def _verdict(row: Any) -> Verdict:
         type=type,
         environment=environment,
         scopes=tuple(json.loads(row[8])),
-        metadata=json.loads(row[9]),
-        expires_at=None if row[10] is None else datetime.fromtimestamp(float(row[10]), UTC),
+        metadata=json_loads(row[9]),
+        expires_at=None if row[10] is None else datetime.fromisoformat(row[10].decode()),
     )
