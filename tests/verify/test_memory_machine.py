@@ -43,17 +43,17 @@ class Simulation:
         self.stood = 0
 
     def run(self) -> None:
-        steps = [self.ask, self.ask, self.prove, self.arrive, self.arrive, self.arrive, self.change]
+        steps = [self.ask, self.prove, self.arrive, self.change]
         for _ in range(STEPS):
             self.now_s += 1
-            self.random.choice(steps)()
+            self.random.choices(steps, [3, 2, 8, 1])[0]()
             if self.random.random() < 0.002:
                 self.memory.forget_all()
 
     def change(self) -> None:
-        for _ in range(self.random.choice([0, 1, 1, 1, 2, 40]) if self.random.random() < 0.3 else 1):
+        for _ in range(self.random.choices([1, 2, 40], [30, 10, 1])[0]):
             ref, key, user = self.random.choice(KEYS)
-            self.tenants[ref].history.append(self.random.choices([key, user, "*"], [6, 3, 1])[0])
+            self.tenants[ref].history.append(self.random.choices([key, user, "*"], [12, 6, 1])[0])
 
     def ask(self) -> None:
         each = self.random.choice(KEYS)
