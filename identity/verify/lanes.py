@@ -36,11 +36,13 @@ class Shared(asyncio.Future[None]):
 class Batch:
     """Look-ups that wait for one statement, which is not sent yet."""
 
-    __slots__ = ("answer", "carry", "done", "hedged", "names", "since_s")
+    __slots__ = ("answer", "carry", "done", "hedged", "names", "sent_s", "since_s")
 
     def __init__(self, carry: Carry, since_s: float) -> None:
         self.carry = carry
         self.since_s = since_s
+        """When the first of those arrived who wait."""
+        self.sent_s: float | None = None
         self.names: dict[str, None] = {}
         self.done = Shared()
         self.answer: Any = None
@@ -80,16 +82,17 @@ class Lanes:
     def now_s(self) -> float:
         return self._loop.time()
 
-    def join(self, carry: Carry, name: str) -> Batch:
+    def join(self, carry: Carry, name: str, since_s: float) -> Batch:
         """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
         if self._is_closed:
             raise Unavailable
         batch = self._pending.get(carry)
         if batch is None:
-            batch = self._pending[carry] = Batch(carry, self.now_s)
+            batch = self._pending[carry] = Batch(carry, since_s)
             self._open.add(batch)
             batch.done.add_done_callback(lambda _: self._open.discard(batch))
         batch.names[name] = None
+        batch.since_s = min(batch.since_s, since_s)
         if not self._kicked and self._idle:
             self._kicked = True
             self._loop.call_soon(self._kick)
@@ -101,6 +104,7 @@ class Lanes:
         while self._pending and self._idle:
             carry, batch = next(iter(self._pending.items()))
             del self._pending[carry]
+            batch.sent_s = self.now_s
             self._start(self._carry(self._idle.pop(), batch))
 
     async def _carry(self, lane: Lane, batch: Batch) -> None:
@@ -123,7 +127,7 @@ class Lanes:
         if batch.done.done() or self._is_closed:
             return
         for name in batch.names:
-            again = self.join(batch.carry, name)
+            again = self.join(batch.carry, name, self.now_s)
         again.done.add_done_callback(lambda done: batch.end(again.answer) if done.exception() is None else None)
 
     async def _watch(self) -> None:
@@ -132,18 +136,17 @@ class Lanes:
         while True:
             await asyncio.sleep(TICK_S)
             for batch in [*self._open]:
-                self._look_after(batch, self.now_s - batch.since_s)
+                self._look_after(batch, self.now_s)
             silent = [lane for lane in self._lanes if lane.asked_at_s and self.now_s - lane.asked_at_s >= REPLACE_S]
             if silent and len(self._lanes) == self._size:
                 silent[0].lose()
 
-    def _look_after(self, batch: Batch, waited_s: float) -> None:
-        is_pending = self._pending.get(batch.carry) is batch
-        if waited_s >= self._timeout_s:
+    def _look_after(self, batch: Batch, now_s: float) -> None:
+        if now_s - batch.since_s >= self._timeout_s:
             batch.fail()
-            if is_pending:
+            if batch.sent_s is None:
                 del self._pending[batch.carry]
-        elif waited_s >= HEDGE_S and not (batch.hedged or is_pending):
+        elif batch.sent_s is not None and now_s - batch.sent_s >= HEDGE_S and not batch.hedged:
             batch.hedged = True
             self._ask_again(batch)
 

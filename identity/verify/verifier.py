@@ -30,6 +30,7 @@ class Question:
 
     text: str
     digest: bytes
+    since_s: float
     remembered: Remembered | None
     key: KeyText | None = None
     batch: Batch | None = None
@@ -71,14 +72,14 @@ class Verifier:
 
     async def probe(self) -> None:
         """Unavailable where no look-up could be answered now."""
-        await self.lanes.join(self._prove, "").done
+        await self.lanes.join(self._prove, "", self.lanes.now_s).done
 
     def _ask(self, text: str) -> Question:
         """Joins what is sent next: a proof where the verdict is remembered, else the whole chain."""
         digest = sha256(text.encode(errors="surrogatepass")).digest()
-        question = Question(text, digest, self.memory.get(digest))
+        question = Question(text, digest, self.lanes.now_s, self.memory.get(digest))
         if question.remembered is not None:
-            question.batch = self.lanes.join(self._prove, question.remembered.ref)
+            question.batch = self.lanes.join(self._prove, question.remembered.ref, question.since_s)
         else:
             self._ask_whole(question)
         return question
@@ -88,7 +89,7 @@ class Verifier:
         if question.key is None:
             question.verdict = MALFORMED
         else:
-            question.batch = self.lanes.join(self._look_up, question.key.id)
+            question.batch = self.lanes.join(self._look_up, question.key.id, question.since_s)
 
     def _answer(self, question: Question) -> None:
         batch, question.batch = question.batch, None

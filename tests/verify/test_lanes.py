@@ -26,9 +26,10 @@ from identity.errors import Unavailable
 from identity.settings import Settings
 from identity.stores import Stores, open_stores
 from identity.verify import Verification, Verifier, open_verifier, statements
-from identity.verify.lane import Lane
+from identity.verify.lane import Lane, Rows
 from tests.conftest import Organisation, make_organisation
 from tests.server import execute
+from tests.verify.stalls import stalled
 
 LOGIN = "identity_service"
 BUSY_S = 0.35
@@ -220,6 +221,44 @@ async def test_a_statement_that_waits_too_long_is_unavailable_and_its_lane_stays
     await asyncio.sleep(0.1)
     assert await is_valid(worker, its)
     assert set(lanes(worker)) == set(before)
+
+
+async def test_a_proof_and_the_look_up_after_it_take_no_longer_together(
+    server: embedded.Server, its: Organisation, worker: Verifier
+) -> None:
+    assert await is_valid(worker, its)
+    with stalled("warm, after the counter is read") as stall:
+        asked = asyncio.create_task(timed(worker, its))
+        await stall.reached.wait()
+        await asyncio.sleep(0.2)
+        with locked(server):
+            worker.memory.forget_all()
+            stall.release()
+            took_s, good = await asked
+    assert good is None
+    assert took_s < 0.9 + BUSY_S / 2
+
+
+async def test_what_waits_for_a_lane_is_not_asked_twice(
+    server: embedded.Server, its: Organisation, worker: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a slow database would be asked for twice as much."""
+    asked: list[bytes] = []
+    ask = Lane.ask
+
+    async def counted(lane: Lane, name: bytes, *params: bytes) -> Rows:
+        asked.append(name)
+        return await ask(lane, name, *params)
+
+    monkeypatch.setattr(Lane, "ask", counted)
+    worker.lanes._idle, idle = [], worker.lanes._idle
+    late = asyncio.create_task(timed(worker, its))
+    await asyncio.sleep(0.4)
+    worker.lanes._idle = idle
+    worker.lanes._kick()
+    assert (await late)[1] is True
+    await asyncio.sleep(0.1)
+    assert asked == [b"live"]
 
 
 async def test_a_new_lane_ends_those_that_speak_to_a_server_from_before(its: Organisation, worker: Verifier) -> None:
