@@ -12,6 +12,7 @@ import psycopg
 
 from identity.db import Connection, settings_of
 from identity.errors import Unavailable
+from identity.verify.batch import Batch, Carry
 from identity.verify.lane import Lane
 from identity.verify.statements import SETTINGS
 
@@ -21,42 +22,6 @@ REPLACE_S = 1.0
 TICK_S = 0.05
 CONNECT_S = 2.0
 PAUSE_S = 0.1
-
-Carry = Callable[[Lane, list[str]], Awaitable[Any]]
-"""Asks what a batch waits for, by its names, and returns the answer for all of it."""
-
-
-class Shared(asyncio.Future[None]):
-    """Awaited by many: one of them that is cancelled does not cancel it for the others."""
-
-    def cancel(self, msg: Any = None) -> bool:
-        return False
-
-
-class Batch:
-    """Look-ups that wait for one statement, which is not sent yet."""
-
-    __slots__ = ("answer", "carry", "done", "hedged", "names", "sent_s", "since_s")
-
-    def __init__(self, carry: Carry, since_s: float) -> None:
-        self.carry = carry
-        self.since_s = since_s
-        """When the first of those arrived who wait."""
-        self.sent_s: float | None = None
-        self.names: dict[str, None] = {}
-        self.done = Shared()
-        self.answer: Any = None
-        self.hedged = False
-
-    def end(self, answer: Any) -> None:
-        if not self.done.done():
-            self.answer = answer
-            self.done.set_result(None)
-
-    def fail(self) -> None:
-        if not self.done.done():
-            self.done.set_exception(Unavailable())
-            self.done.exception()  # whoever waited may have left
 
 
 class Lanes:

@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from identity.db import json_loads
 from identity.key_text import KeyText, parse
+from identity.verify.batch import Batch
 from identity.verify.lane import Lane
-from identity.verify.lanes import Batch, Lanes
+from identity.verify.lanes import Lanes
 from identity.verify.memory import Memory, Proof, Remembered
 from identity.verify.statements import array
 from identity.verify.verdicts import MALFORMED, NOT_FOUND, Verdict, Verification, for_this

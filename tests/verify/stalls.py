@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from identity.verify.batch import Batch
 from identity.verify.lane import Lane, Rows
-from identity.verify.lanes import Batch
 
 
 class Stall:

@@ -3,120 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import shutil
-import signal
 import socket
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import httpx2
-import psycopg
 import pytest
-from pydantic import SecretStr
 
-from identity import embedded, migrate
-from identity.app_keys import NewAppKey
-from identity.cli.start import new_secret_key
-from identity.errors import Unavailable
+from identity import embedded
 from identity.settings import Settings
-from identity.stores import Stores, open_stores
-from identity.verify import Verification, Verifier, open_verifier, statements
-from identity.verify.lane import Lane, Rows
-from tests.conftest import Organisation, make_organisation
+from identity.verify import Verifier, open_verifier, statements
+from tests.conftest import Organisation
 from tests.server import execute
-from tests.verify.stalls import stalled
-
-LOGIN = "identity_service"
-BUSY_S = 0.35
-"""What a busy machine may add."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[embedded.Server]:
-    """One whose processes may be stopped."""
-    directory = Path(tempfile.mkdtemp(prefix="idt-", dir="/tmp"))
-    directory.chmod(0o711)
-    with embedded.server(directory, embedded.THROW_AWAY) as place:
-        migrate.apply(place.url(embedded.SUPERUSER))
-        migrate.make_login(place.url(embedded.SUPERUSER), LOGIN, None)
-        yield place
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def place(server: embedded.Server) -> Settings:
-    url = SecretStr(server.url(LOGIN))
-    return Settings(_env_file=None, database_url=url, secret_key=SecretStr(new_secret_key()))
-
-
-@pytest.fixture(scope="module")
-async def its_stores(place: Settings) -> AsyncIterator[Stores]:
-    async with open_stores(place) as found:
-        yield found
-
-
-@pytest.fixture
-async def worker(place: Settings) -> AsyncIterator[Verifier]:
-    async with open_verifier(place) as found:
-        yield found
-
-
-@pytest.fixture
-async def its(its_stores: Stores, client: httpx2.AsyncClient) -> Organisation:
-    return await make_organisation(its_stores, client)
-
-
-async def is_valid(verifier: Verifier, org: Organisation) -> bool:
-    return (await verifier.verify(Verification(key=org.key.key))).valid
-
-
-def lanes(verifier: Verifier) -> list[Lane]:
-    return list(verifier.lanes._lanes)
-
-
-def backends(verifier: Verifier) -> list[int]:
-    return [lane._pgconn.backend_pid for lane in lanes(verifier)]
-
-
-@contextmanager
-def stopped(pids: list[int]) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def locked(server: embedded.Server) -> Iterator[None]:
-    """No look-up can read the counters meanwhile."""
-    with psycopg.connect(server.url(embedded.SUPERUSER)) as connection:
-        connection.execute("LOCK TABLE identity.tenant_changes")
-        yield
-
-
-async def until(verifier: Verifier, count: int, *, but: list[Lane], within_s: float = 5) -> None:
-    until_s = time.monotonic() + within_s
-    while not (len(lanes(verifier)) == count and not set(but) & set(lanes(verifier))):
-        assert time.monotonic() < until_s
-        await asyncio.sleep(0.01)
-
-
-async def timed(verifier: Verifier, org: Organisation) -> tuple[float, bool | None]:
-    """How long an answer took, and whether it was good; None where there was none."""
-    started_s = time.monotonic()
-    try:
-        good = await is_valid(verifier, org)
-    except Unavailable:
-        return time.monotonic() - started_s, None
-    return time.monotonic() - started_s, good
+from tests.verify.troubles import BUSY_S, backends, is_valid, lanes, locked, stopped, timed, until
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -165,6 +62,20 @@ async def test_when_all_lanes_are_silent_the_answer_is_unavailable_within_a_seco
     assert max(took_s for took_s, _ in answers) < 0.9 + BUSY_S
     assert fewest == 1, "one is replaced at a time"
     await until(worker, 2, but=before)
+    assert await is_valid(worker, its)
+
+
+async def test_while_the_whole_server_is_silent_one_lane_is_given_up_and_no_other(
+    server: embedded.Server, its: Organisation, worker: Verifier
+) -> None:
+    """A checkpoint that takes its time must not start a storm of connections."""
+    assert await is_valid(worker, its)
+    with stopped([server.process.pid, *backends(worker)]):
+        answers = await asyncio.gather(*(timed(worker, its) for _ in range(20)))
+        await asyncio.gather(*(timed(worker, its) for _ in range(2)))
+        assert len(lanes(worker)) == 1
+    assert {good for _, good in answers} == {None}
+    await until(worker, 2, but=[])
     assert await is_valid(worker, its)
 
 
@@ -223,44 +134,6 @@ async def test_a_statement_that_waits_too_long_is_unavailable_and_its_lane_stays
     assert set(lanes(worker)) == set(before)
 
 
-async def test_a_proof_and_the_look_up_after_it_take_no_longer_together(
-    server: embedded.Server, its: Organisation, worker: Verifier
-) -> None:
-    assert await is_valid(worker, its)
-    with stalled("warm, after the counter is read") as stall:
-        asked = asyncio.create_task(timed(worker, its))
-        await stall.reached.wait()
-        await asyncio.sleep(0.2)
-        with locked(server):
-            worker.memory.forget_all()
-            stall.release()
-            took_s, good = await asked
-    assert good is None
-    assert took_s < 0.9 + BUSY_S / 2
-
-
-async def test_what_waits_for_a_lane_is_not_asked_twice(
-    server: embedded.Server, its: Organisation, worker: Verifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or a slow database would be asked for twice as much."""
-    asked: list[bytes] = []
-    ask = Lane.ask
-
-    async def counted(lane: Lane, name: bytes, *params: bytes) -> Rows:
-        asked.append(name)
-        return await ask(lane, name, *params)
-
-    monkeypatch.setattr(Lane, "ask", counted)
-    worker.lanes._idle, idle = [], worker.lanes._idle
-    late = asyncio.create_task(timed(worker, its))
-    await asyncio.sleep(0.4)
-    worker.lanes._idle = idle
-    worker.lanes._kick()
-    assert (await late)[1] is True
-    await asyncio.sleep(0.1)
-    assert asked == [b"live"]
-
-
 async def test_a_new_lane_ends_those_that_speak_to_a_server_from_before(its: Organisation, worker: Verifier) -> None:
     first, second = before = lanes(worker)
     worker.lanes._lanes[first] = "2001-01-01 00:00:00+00"
@@ -274,52 +147,3 @@ async def test_a_replica_is_no_place_for_look_ups(place: Settings, monkeypatch: 
     with pytest.raises(Exception, match="does not answer"):
         async with open_verifier(place):
             pass
-
-
-async def test_a_probe_beside_look_ups_costs_no_lane(its: Organisation, worker: Verifier) -> None:
-    before, epoch = lanes(worker), worker.memory.epoch
-    for _ in range(20):
-        await asyncio.gather(is_valid(worker, its), worker.probe(), is_valid(worker, its), worker.probe())
-    assert set(lanes(worker)) == set(before)
-    assert worker.memory.epoch == epoch
-
-
-async def test_one_that_leaves_takes_nobody_along(its: Organisation, worker: Verifier) -> None:
-    asked = [asyncio.create_task(is_valid(worker, its)) for _ in range(10)]
-    await asyncio.sleep(0)
-    for each in asked[::2]:
-        each.cancel()
-    assert all(await asyncio.gather(*asked[1::2]))
-    assert all(
-        isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*asked[::2], return_exceptions=True)
-    )
-
-
-async def test_closing_lets_nobody_wait(server: embedded.Server, place: Settings, its: Organisation) -> None:
-    async with open_verifier(place) as closing:
-        with locked(server):
-            asked = [asyncio.create_task(timed(closing, its)) for _ in range(10)]
-            await asyncio.sleep(0.05)
-            started_s = time.monotonic()
-            await closing.lanes.close()
-            assert {(await each)[1] for each in asked} == {None}
-    assert (await timed(closing, its))[1] is None
-    assert time.monotonic() - started_s < BUSY_S
-
-
-async def test_answers_are_never_swapped(its: Organisation, worker: Verifier) -> None:
-    news = [NewAppKey(name=f"n{n}", metadata={"n": n}) for n in range(500)]
-    keys = await its.stores.app_keys.issue_many(its.id, "shop", news)
-    drawn, wrong = random.Random(500), 0
-
-    async def client() -> None:
-        nonlocal wrong
-        for _ in range(200):
-            n = drawn.randrange(500)
-            verdict = await worker.verify(Verification(key=keys[n].key))
-            wrong += (verdict.valid, verdict.name, verdict.metadata) != (True, f"n{n}", {"n": n})
-            if drawn.random() < 0.01:
-                worker.memory.forget_all()
-
-    await asyncio.gather(*(client() for _ in range(100)))
-    assert wrong == 0
