@@ -30,6 +30,11 @@ def new_branch(name: str = "Madrid") -> NewBranch:
     return NewBranch(id="mad", code="MAD", name=name, type="store")
 
 
+async def _with_a_bare_app(stores: Stores, tenant_id: str, _: str) -> None:
+    await stores.apps.create(tenant_id, NewApp(id="bare", name="Bare", type="web"))
+    await stores.apps.delete(tenant_id, "bare")
+
+
 KEY, ANA, ALL = {"key"}, {"user ana"}, {"*"}
 
 RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
@@ -78,6 +83,11 @@ RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
     "apps.purge": (
         lambda s, t, _: s.apps.purge(t, "shop", after_s=0),
         lambda s, t, _: s.apps.delete(t, "shop"),
+        ALL,
+    ),
+    "apps.purge of one that has nothing": (
+        lambda s, t, _: s.apps.purge(t, "bare", after_s=0),
+        _with_a_bare_app,
         ALL,
     ),
     "branches.disable": (lambda s, t, _: s.branches.disable(t, "shop", "mad"), None, ALL),
