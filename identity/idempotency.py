@@ -35,14 +35,14 @@ VALUES (%(tenant_id)s, %(caller)s, %(id)s, %(request_hash)s, %(status)s, %(answe
 RETURNING {COLUMNS}
 """
 
-# Of all tenants: which rows are old enough to go is the policy's to say. By one worker at a time: two that take
-# overlapping rows, in steps of different sizes, die of deadlock.
+# Of all tenants: which rows are old enough to go is the policy's to say. By now(), since no index knows a clock that
+# runs; and by one worker at a time: two that take overlapping rows, in steps of different sizes, die of deadlock.
 SWEEP = """
 DELETE FROM identity.idempotency_keys
  WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep idempotency_keys', 0)))
    AND (tenant_id, caller, id) IN (
        SELECT tenant_id, caller, id FROM identity.idempotency_keys
-        WHERE created_at < clock_timestamp() - interval '24 hours'
+        WHERE created_at < now() - interval '24 hours'
         ORDER BY created_at
         LIMIT %(limit)s)
 RETURNING created_at

@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     verify_timeout_s: float = Field(default=0.9, gt=0, le=60)
     """How long a look-up of a key may take before it is 503."""
     statement_timeout_s: float = Field(default=5.0, gt=0, le=3600)
+    lock_timeout_s: float = Field(default=2.0, gt=0, le=3600)
+    """How long a statement may wait for locks before it is 503: else one tenant's could hold all connections."""
     idle_in_transaction_timeout_s: float = Field(default=10.0, gt=0, le=3600)
     purge_after_s: int = Field(default=30 * 24 * 3600, ge=0)
     """How long a tombstone is kept from purging."""

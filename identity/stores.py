@@ -68,6 +68,7 @@ async def open_service_pool(settings: Settings) -> AsyncIterator[Pool]:
         max_size=settings.pool_max,
         checkout_timeout_s=settings.checkout_timeout_s,
         statement_timeout_s=settings.statement_timeout_s,
+        lock_timeout_s=settings.lock_timeout_s,
         idle_timeout_s=settings.idle_in_transaction_timeout_s,
     ) as pool:
         yield pool

@@ -18,7 +18,7 @@ CREATE POLICY owner ON identity.idempotency_keys TO identity_owner USING (true) 
 CREATE POLICY tenant ON identity.idempotency_keys TO identity_app
     USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
 CREATE POLICY sweep ON identity.idempotency_keys TO identity_platform
-    USING (created_at < clock_timestamp() - interval '24 hours');
+    USING (created_at < now() - interval '24 hours');
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.idempotency_keys FOR EACH ROW EXECUTE FUNCTION identity.touch();
 

@@ -44,10 +44,9 @@ def service() -> Iterator[Service]:
 
 def run(service: Service, script: str) -> str:
     script = script.replace("http://127.0.0.1:8080", service.url).replace(".identity/", f"{service.data_dir}/")
-    env = os.environ | {
-        "IDENTITY_DATA_DIR": str(service.data_dir),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    env = os.environ | {"IDENTITY_DATA_DIR": str(service.data_dir)}
+    if not (activate := service.data_dir / ".venv").exists():
+        activate.symlink_to(sys.prefix)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=service.data_dir,
@@ -78,7 +77,7 @@ def test_its_command_line_says_what_it_shows(service: Service) -> None:
 
 def test_its_spreadsheet_moves_in(service: Service) -> None:
     [commands] = re.findall(r"```bash\n(.*?)```", section("Move in from a spreadsheet"), re.DOTALL)
-    run(service, commands)
+    run(service, "source .venv/bin/activate\n" + commands)
     moved = [json.loads(line) for line in (service.data_dir / "people.jsonl").read_text().splitlines()]
     found = {user["username"]: (user["email"], user["full_name"], user["metadata"]) for user in moved}
     assert found == {

@@ -54,10 +54,15 @@ def _field_error(error: FieldError) -> dict[str, str]:
 def invalid(error: ValidationError, *, parameters: bool = False) -> Invalid:
     """What pydantic found, each with its place. What was given is never quoted: it may be a secret."""
     found = tuple(
-        FieldError(each["msg"], parameter=str(each["loc"][0]) if each["loc"] else "")
+        FieldError(_words(each["msg"]), parameter=str(each["loc"][0]) if each["loc"] else "")
         if parameters
-        else FieldError(each["msg"], pointer="".join(f"/{escape(str(step))}" for step in each["loc"]))
+        else FieldError(_words(each["msg"]), pointer="".join(f"/{escape(str(step))}" for step in each["loc"]))
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     )
     places = ", ".join(dict.fromkeys(each.parameter or each.pointer or "the body" for each in found))
     return Invalid("invalid_request", f"Not as it should be: {places}.", errors=found)
+
+
+def _words(message: str) -> str:
+    """Without what pydantic says of itself."""
+    return message.removeprefix("Value error, ")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import deque
 from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from identity.api.logs import log_request
 from identity.api.problems import edge_headers, raw_problem
@@ -38,6 +40,10 @@ class LimitedProtocol(TimedProtocol):
     _refused = False
     _refusal: bytes | None = None
     """What is said when the requests before it are answered."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._unanswered: deque[RequestResponseCycle] = deque()
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -80,6 +86,7 @@ class LimitedProtocol(TimedProtocol):
             return
         super().on_headers_complete()
         self._in_body = True
+        self._unanswered.append(self.cycle)
         if self._method is not None:
             self.scope["method"], self._method = self._method.decode(), None
         if self.expect_100_continue:
@@ -97,8 +104,14 @@ class LimitedProtocol(TimedProtocol):
         self._cancel_deadline()
         super().on_message_complete()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        for cycle in self._unanswered:  # uvicorn tells the newest alone
+            self._is_gone(cycle)
+        super().connection_lost(exc)
+
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
+        self._unanswered.popleft()
         super().on_response_complete()
         if was_last and self._refusal is not None:
             self._say(self._refusal)
@@ -181,9 +194,13 @@ class LimitedProtocol(TimedProtocol):
         if self.pipeline and self.pipeline[0][0] is self.cycle:
             self.pipeline.popleft()
             return True
-        self.cycle.disconnected = True
-        self.cycle.message_event.set()
+        self._is_gone(self.cycle)
         return False
+
+    def _is_gone(self, cycle: RequestResponseCycle) -> None:
+        """Whoever answers it may stop, and must not write to it: not even that its body may come."""
+        cycle.disconnected, cycle.waiting_for_100_continue = True, False
+        cycle.message_event.set()
 
     def _problem(self, status: int, code: str, detail: str) -> bytes:
         """Logged here, unless the request has begun to be answered: then its own line tells it."""

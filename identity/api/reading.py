@@ -39,18 +39,43 @@ def single_header(request: Request, name: str) -> str | None:
     return found[0] if found else None
 
 
+async def judge_length(request: Request, max_bytes: int) -> None:
+    """413 where the body says itself that it is too large: drained within bounds, so that the client gets to read the
+    answer; of one that waits to be asked for (`Expect`) nothing need be sent."""
+    if _declared_bytes(request) > max_bytes:
+        if "expect" not in request.headers:
+            await _drain(request.stream(), 0)
+        raise _too_large(max_bytes)
+
+
+async def pass_over_body(request: Request, max_bytes: int) -> None:
+    """As read_body, of somebody who is not let in: nothing of it is kept, since a body is memory, and anybody can send
+    one."""
+    if "content-length" in request.headers:
+        return  # its length is judged already
+    seen = 0
+    stream = request.stream()
+    async for chunk in stream:
+        seen += len(chunk)
+        if seen > max_bytes:
+            await _drain(stream, seen)
+            raise _too_large(max_bytes)
+
+
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body, or 413 with the rest drained within bounds, so that the client gets to read the answer."""
-    if "expect" in request.headers and _declared_bytes(request) > max_bytes:
-        raise TooLarge("body_too_large", f"The body may have at most {max_bytes} bytes.")  # and need not be sent
+    """The body, or 413 with the rest drained likewise."""
     body = bytearray()
     stream = request.stream()
     async for chunk in stream:
         body += chunk
         if len(body) > max_bytes:
             await _drain(stream, len(body))
-            raise TooLarge("body_too_large", f"The body may have at most {max_bytes} bytes.")
+            raise _too_large(max_bytes)
     return bytes(body)
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge("body_too_large", f"The body may have at most {max_bytes} bytes.")
 
 
 def _declared_bytes(request: Request) -> int:

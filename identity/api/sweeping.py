@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from identity.errors import IdentityError
+from identity.api.logs import log_error
 from identity.stores import Stores
 
 EVERY_S = 60.0
 STEP_ROWS = 500
 PAUSE_S = 0.1
-
-log = logging.getLogger("identity")
 
 
 @asynccontextmanager
@@ -36,10 +32,8 @@ async def _sweep_for_ever(stores: Stores) -> None:
         await asyncio.sleep(EVERY_S * random.uniform(0.5, 1.5))  # noqa: S311  (so that workers do not meet)
         try:
             await sweep(stores)
-        except IdentityError:
-            continue  # the database is away: the next time will do
-        except Exception as error:  # noqa: BLE001  (a bug of ours is told, and ends the task no more than an outage)
-            log.error(json.dumps({"task": "sweeping", "error": type(error).__name__}))
+        except Exception as error:  # noqa: BLE001  (neither an outage nor a bug of ours ends it: the next time will do)
+            log_error(error, detail="What is old was not swept.")
 
 
 async def sweep(stores: Stores) -> int:

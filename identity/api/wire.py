@@ -13,7 +13,7 @@ from identity.api.call import Answer, Call, Service
 from identity.api.etags import etag, matches
 from identity.api.judging import for_caller, judge_leaf, judge_parents, judge_scope, judge_tenant
 from identity.api.once import once
-from identity.api.reading import parse_body, parse_query, read_body, single_header
+from identity.api.reading import judge_length, parse_body, parse_query, pass_over_body, read_body, single_header
 from identity.api.routes import PUBLIC, Route
 from identity.auth import Principal, authenticate
 from identity.db import Page, Scope
@@ -24,12 +24,17 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
     """Judges a request in the one order (framing, credential, tenant, scope, what the path names, If-Match, body),
     calls its handler, and makes the response."""
     request.state.route = route.path
-    raw = await read_body(request, route.max_body)
+    await judge_length(request, route.max_body)
     if route.scope == PUBLIC:
+        await read_body(request, route.max_body)
         return respond(route, request, await route.handler(service, request))
-    principal = await authenticate(single_header(request, "authorization"), service.methods)
+    try:
+        principal = await authenticate(single_header(request, "authorization"), service.methods)
+    except IdentityError:
+        await pass_over_body(request, route.max_body)
+        raise
     request.state.principal = principal
-    return await perform(service, route, request, principal, raw)
+    return await perform(service, route, request, principal, await read_body(request, route.max_body))
 
 
 async def perform(service: Service, route: Route, request: Request, principal: Principal, raw: bytes) -> Response:

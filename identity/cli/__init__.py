@@ -13,6 +13,7 @@ from identity.cli import init, migrate, reset, serve, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
 from identity.cli.hints import next_step
+from identity.cli.show import harmless
 from identity.cli.tables import exporting, importing
 from identity.cli.version import options
 from identity.errors import IdentityError, StartError
@@ -28,7 +29,7 @@ class Identity(typer.Typer):
         try:
             return super().__call__(_as_text(sys.argv[1:] if args is None else args), **kwargs)
         except StartError as error:
-            typer.echo(f"identity: {error}", err=True)
+            typer.echo(f"identity: {harmless(str(error))}", err=True)
             sys.exit(error.exit_code)
         except IdentityError as error:
             _refuse(error)

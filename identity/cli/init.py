@@ -105,7 +105,9 @@ def _env_file(plan: Plan, settings: dict[str, object]) -> Iterator[None]:
         yield
         return
     before = ENV_FILE.read_text() if ENV_FILE.exists() else None
-    write_secret(ENV_FILE, "\n".join(f"IDENTITY_{name.upper()}={_quoted(value)}" for name, value in settings.items()))
+    kept = _kept_lines(before or "", {*settings, "database_url", "lanes_database_url"})
+    lines = [f"IDENTITY_{name.upper()}={_env_quoted(value)}" for name, value in settings.items()]
+    write_secret(ENV_FILE, "\n".join([*lines, *kept]))
     try:
         yield
     except BaseException:
@@ -124,7 +126,13 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _quoted(value: object) -> str:
+def _kept_lines(before: str, names: set[str]) -> list[str]:
+    """What somebody set besides: trusted proxies, say."""
+    ours = {f"IDENTITY_{name.upper()}" for name in names}
+    return [line for line in before.splitlines() if line.partition("=")[0].strip().upper() not in ours]
+
+
+def _env_quoted(value: object) -> str:
     """As a .env file quotes it."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

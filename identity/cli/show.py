@@ -94,4 +94,14 @@ def _cell(name: str, value: Any, *, whole: bool = False) -> Text:
 def _json(value: Any, indent: int | None = None) -> str:
     """Readable, and harmless: what moves a cursor, rings a bell or turns the line round stands as \\uXXXX."""
     text = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
+    return harmless(text)
+
+
+def harmless(text: str) -> str:
+    """Without what a terminal would obey."""
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
+
+
+def plain(text: str) -> Text:
+    """A table's cell with somebody else's words."""
+    return Text(harmless(text))

@@ -41,7 +41,9 @@ def read_settings() -> Settings:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         name = f"IDENTITY_{str(found['loc'][0]).upper()} " if found["loc"] else ""
-        raise StartError(f"The setting {name}is not as it should be: {found['msg']}.") from None
+        raise StartError(
+            f"The setting {name}is not as it should be: {found['msg'].removeprefix('Value error, ')}."
+        ) from None
 
 
 def name_ourselves() -> str:

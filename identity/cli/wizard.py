@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
-from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 from rich.table import Column, Table
@@ -18,6 +17,7 @@ from identity.cli.connection import examine, masked
 from identity.cli.serve import must_be_free
 from identity.cli.show import console
 from identity.cli.start import NO_MIGRATE_URL
+from identity.db import secrets_in_dsn
 from identity.errors import StartError
 from identity.settings import Settings
 
@@ -116,10 +116,10 @@ def _first_url(given: str | None, settings: Settings) -> str | None:
 
 def _must_hold_no_password(url: str) -> None:
     try:
-        has_password = bool(conninfo_to_dict(url).get("password"))
-    except ProgrammingError:
+        found = set(secrets_in_dsn(url)) & {"password", "sslpassword"}
+    except ValueError:
         return  # examine says what is wrong with it
-    if has_password:
+    if found:
         raise StartError(
             "A password in an argument stays in the shell's history: use --database-url - and standard input, "
             "or IDENTITY_MIGRATE_DATABASE_URL."

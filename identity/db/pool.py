@@ -59,6 +59,7 @@ async def open_pool(
     max_size: int,
     checkout_timeout_s: float,
     statement_timeout_s: float,
+    lock_timeout_s: float,
     idle_timeout_s: float,
     prepare_threshold: int | None = None,
     **options: object,
@@ -67,6 +68,7 @@ async def open_pool(
     prepared unless asked: behind a pooler in transaction mode a prepared statement meets another's."""
     timeouts = {
         "statement_timeout": int(statement_timeout_s * 1000),
+        "lock_timeout": int(lock_timeout_s * 1000),
         "idle_in_transaction_session_timeout": int(idle_timeout_s * 1000),
         "timezone": "UTC",
     }

@@ -76,6 +76,14 @@ def test_in_json_lines_documents_stand_as_they_are() -> None:
     assert [each.path for each in found.values()] == [(column,) for column in columns]
 
 
+def test_a_columns_name_means_nothing_to_a_terminal() -> None:
+    out = io.StringIO()
+    columns = ["Login", "Dept [/unit]", "[red]note", "\033[31mred"]
+    mapped(Users.shape, Format.CSV, columns, [], "a.csv").show(Console(file=out, width=80, force_terminal=True))
+    for shown in ("Dept [/unit]", "[red]note", "\\u001b[31mred"):
+        assert shown in out.getvalue()
+
+
 def test_the_mapping_is_shown() -> None:
     out = io.StringIO()
     found = mapped(Users.shape, Format.CSV, ["Login", "Dept", "created_at"], [], "a.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from identity.cli.tables.reading import open_source
 from identity.cli.tables.tabular import Row
 from identity.errors import StartError, Unavailable
 from identity.stores import open_stores
+from identity.users import UserFilter
 from tests import server
 from tests.cli.files import SKIP, counts, imported, of_users, written
 from tests.conftest import Organisation, settings_for
@@ -32,10 +34,24 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 async def test_a_dry_run_is_judged_by_the_database_and_nothing_of_it_stays(org: Organisation, file: Path) -> None:
     before = (await org.stores.users.list(org.id)).items
-    many = "".join(f"user{n},{n}@example.com\n" for n in range(BATCH_ROWS))
-    text = f"username,email\nana,new@example.com\n{many}yan,7@example.com\n"
-    assert await of_users(org, file, text, on_error=SKIP, dry_run=True) == (BATCH_ROWS, 1, 0, 1)
+    text = "username,email\nana,new@example.com\nben,7@example.com\nyan,7@example.com\n"
+    assert await of_users(org, file, text, on_error=SKIP, dry_run=True) == (1, 1, 0, 1)
     assert (await org.stores.users.list(org.id)).items == before
+
+
+async def test_a_dry_run_keeps_nobody_waiting(org: Organisation, file: Path) -> None:
+    written(file, "username,full_name\n" + "".join(f"user{n},User {n}\n" for n in range(6 * BATCH_ROWS)))
+    await imported(org.stores, Users(org.id), file)
+    written(file, "username,full_name\n" + "".join(f"user{n},Other {n}\n" for n in range(6 * BATCH_ROWS)))
+    trying = asyncio.ensure_future(imported(org.stores, Users(org.id), file, dry_run=True))
+    first = (await org.stores.users.find(org.id, UserFilter(username="user0"))) or pytest.fail("it is there")
+    waits = []
+    while not trying.done():
+        started_s = time.monotonic()
+        await org.stores.users.suspend(org.id, first.id)
+        await org.stores.users.activate(org.id, first.id)
+        waits.append(time.monotonic() - started_s)
+    assert len(waits) > 3, "or hardly anything was tried beside it"
 
 
 async def test_a_file_that_breaks_off_leaves_what_came_before(org: Organisation, file: Path) -> None:

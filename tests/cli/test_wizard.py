@@ -148,16 +148,19 @@ def test_a_file_that_is_there_is_not_written_over_unasked(choice: str, code: int
 
 
 def test_unattended_a_file_that_is_there_needs_a_word(place: Place) -> None:
-    place.env.write_text(KEPT)
+    before = KEPT + "IDENTITY_TRUSTED_PROXIES='[\"10.0.0.0/8\"]'\n"
+    place.env.write_text(before)
     variables = {"migrate_database_url": place.url}
     refused = place.shell(*place.init("--yes"), **variables).refusal
     assert "--keep-env" in refused
     assert "--overwrite" in refused
-    assert place.env.read_text() == KEPT
+    assert place.env.read_text() == before
     done = place.shell(*place.init("--yes", "--overwrite"), **variables)
     (key,) = KEY.findall(done.stdout)
     assert place.works(key)
     written = place.env.read_text()
+    assert written.count("IDENTITY_TRUSTED_PROXIES") == 1, "what was set besides stays"
+    assert written.count("IDENTITY_DATABASE_URL") == 1
     again = place.shell(*place.init("--yes", "--keep-env"), **variables)
     assert again.exit_code == 0
     assert "identity keys issue platform identity" in again.stdout

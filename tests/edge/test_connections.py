@@ -8,7 +8,7 @@ import pytest
 
 from identity.api.protocol import MAX_PIPELINED
 from tests.edge.process import Service
-from tests.edge.wire import VERIFY, Client, get, request, verify
+from tests.edge.wire import VERIFY, Client, connected, get, request, verify
 
 MIB = 2**20
 LATER = "the_answer_comes_later"
@@ -159,7 +159,7 @@ async def test_a_body_without_end_is_413_and_ends_the_connection(wire: Client) -
 async def test_a_client_that_leaves_in_the_middle_is_logged_once_and_does_no_harm(
     wire: Client, service: Service
 ) -> None:
-    await wire.send(request("Content-Length: 10", f"X-Request-Id: {LATER}", line=VERIFY, body="{"))
+    await wire.send(request("Transfer-Encoding: chunked", f"X-Request-Id: {LATER}", line=VERIFY, body="5\r\n{"))
     await asyncio.sleep(0.1)
     wire.writer.transport.abort()
     for _ in range(50):
@@ -177,3 +177,27 @@ async def test_a_request_that_breaks_off_has_one_line_and_the_id_of_its_answer(w
     await asyncio.sleep(0.2)
     (line,) = [line for line in service.output.splitlines() if "broken-off" in line]
     assert '"status": 400' in line
+
+
+async def test_who_waits_to_be_asked_for_a_broken_body_is_no_bug_of_ours(wire: Client, service: Service) -> None:
+    for n in range(5):
+        async with connected(service.port) as client:
+            headers = ("Expect: 100-continue", "Transfer-Encoding: chunked", f"X-Request-Id: broken-{n}")
+            await client.send(request(*headers, line=VERIFY, body="zz\r\n"))
+            await client.is_closed(5)
+    await asyncio.sleep(0.2)
+    assert "RuntimeError" not in service.output
+
+
+async def test_who_leaves_with_requests_unanswered_is_no_bug_of_ours(service: Service) -> None:
+    for _ in range(20):
+        async with connected(service.port) as client:
+            await client.send(get("/readyz") * 3)
+            client.writer.transport.abort()
+    await asyncio.sleep(0.5)
+    assert "RuntimeError" not in service.output
+
+
+async def test_who_is_not_let_in_is_told_before_the_body_comes(wire: Client) -> None:
+    await wire.send(request(f"Content-Length: {MIB}", line="POST /v1/tenants HTTP/1.1"))
+    assert (await wire.answer(within_s=1)).told == (401, "invalid_token")

@@ -29,7 +29,6 @@ HALVES = {
     "nothing": "",
     "half a line": "GET /hea",
     "half a head": "GET /healthz HTTP/1.1\r\nHost: x\r\n",
-    "half a body": request("Content-Length: 10", line=VERIFY, body="{"),
     "half a chunk": request("Transfer-Encoding: chunked", line=VERIFY, body="5\r\n{"),
     "half a size": request("Transfer-Encoding: chunked", line=VERIFY, body="5"),
     "half a trailer": request("Transfer-Encoding: chunked", line=VERIFY, body="0\r\nX: "),
@@ -45,6 +44,12 @@ async def test_what_does_not_arrive_is_408(what: str, wire: Client) -> None:
     assert RECEIVE_S * 0.9 < time.monotonic() - started_s < RECEIVE_S + 1
 
 
+async def test_half_a_body_of_somebody_who_is_let_in_is_408(wire: Client, org: Organisation) -> None:
+    await wire.send(verify(org.admin_key.key, "{", "Content-Length: 10"))
+    assert (await wire.answer()).told == (408, "request_timeout")
+    assert await wire.is_closed()
+
+
 async def test_what_was_answered_before_it_arrived_is_not_answered_twice(wire: Client) -> None:
     await wire.send(request("Content-Length: 10", line="POST /nowhere HTTP/1.1", body="{"))
     assert (await wire.answer()).status == 404
@@ -52,9 +57,9 @@ async def test_what_was_answered_before_it_arrived_is_not_answered_twice(wire: C
 
 
 async def test_what_comes_after_a_refusal_is_not_served(wire: Client, service: Service) -> None:
-    await wire.send(request("Content-Length: 10", line=VERIFY, body="{"))
+    await wire.send(request("Transfer-Encoding: chunked", line=VERIFY, body="5\r\n{"))
     assert (await wire.answer()).status == 408
-    await wire.send("x" * 9 + get("/nowhere", "X-Request-Id: too-late"))
+    await wire.send("x" * 4 + "\r\n0\r\n\r\n" + get("/nowhere", "X-Request-Id: too-late"))
     assert await wire.is_closed()
     await asyncio.sleep(0.2)
     assert "too-late" not in service.output
@@ -156,7 +161,7 @@ async def half_sent(client: Client) -> None:
 
 
 async def a_byte_a_second(client: Client) -> None:
-    await client.send(request("Content-Length: 1000", line=VERIFY))
+    await client.send(request("Transfer-Encoding: chunked", line=VERIFY, body="3e8\r\n"))
     while True:
         await client.send("{")
         await asyncio.sleep(1)

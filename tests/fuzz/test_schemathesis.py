@@ -152,7 +152,6 @@ def test_every_answer_is_as_the_document_says(caller: str, phases: str, target: 
     schemathesis(target, caller, tmp_path, "--phases", phases, "--max-examples", str(MAX_EXAMPLES or 2))
 
 
-@pytest.mark.skipif(MAX_EXAMPLES > 0, reason="the long run covers every operation")
 def test_the_edges_of_what_is_taken_are_as_the_document_says(target: Target, tmp_path: Path) -> None:
     taking = [f"--include-operation-id={name}" for name in ("verify_key", "update_user")]
     schemathesis(target, "admin", tmp_path, "--phases", "coverage", *taking)

@@ -21,7 +21,7 @@ def own() -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def own_settings(own: Database) -> Settings:
-    return settings_for(own, pool_max=2, verify_connections=1)
+    return settings_for(own, pool_max=2, verify_connections=1, lock_timeout_s=30)
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ async def test_it_outlives_an_error_that_nobody_thought_of_and_tells_it(
         finally:
             execute(own.admin_url, "GRANT DELETE ON identity.idempotency_keys TO identity_platform")
         await only_the_young_are_left(own, 0)
-    assert '{"task": "sweeping", "error": "InsufficientPrivilege"}' in caplog.messages
+    assert any('"error": "InsufficientPrivilege"' in message for message in caplog.messages)
 
 
 async def test_a_worker_that_sweeps_ends_at_once_also_in_the_middle_of_a_step(

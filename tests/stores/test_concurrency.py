@@ -24,7 +24,9 @@ both_counted = pytest.mark.parametrize("noun", [USERS, APPS], ids=["users", "app
 @pytest.fixture(scope="module")
 async def patient(database: server.Database) -> AsyncIterator[Stores]:
     """Stores that wait for one another, however slow the machine."""
-    settings = settings_for(database, pool_max=CONNECTIONS, checkout_timeout_s=30, statement_timeout_s=30)
+    settings = settings_for(
+        database, pool_max=CONNECTIONS, checkout_timeout_s=30, statement_timeout_s=30, lock_timeout_s=30
+    )
     async with open_stores(settings) as found:
         yield found
 

@@ -67,7 +67,9 @@ def own_database() -> Iterator[server.Database]:
 
 @asynccontextmanager
 async def crowded(database: server.Database) -> AsyncIterator[Stores]:
-    settings = settings_for(database, pool_max=CONNECTIONS, checkout_timeout_s=30, statement_timeout_s=30)
+    settings = settings_for(
+        database, pool_max=CONNECTIONS, checkout_timeout_s=30, statement_timeout_s=30, lock_timeout_s=30
+    )
     async with open_stores(settings) as stores:
         await create_tenant(stores, NewTenant(id="acme", name="Acme"))
         await stores.apps.create("acme", NewApp(id="shop", name="Shop", type="web"))

@@ -43,11 +43,15 @@ SELECT id, ref || lpad('1', 16, '0'), 'shop', 'isk', sha256('x'), 'Key' FROM ide
 INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, name)
 SELECT 'vast', ref || lpad(n::text, 16, '0'), 'shop', 'b' || n, 'u' || n, 'isk', sha256('x'), 'Key'
   FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)
+SELECT 'vast', 'key:' || n, 'id', 'hash', 201, 'sealed' FROM generate_series(1, 50000) AS n;
+ANALYZE identity.idempotency_keys;
 ANALYZE identity.tenants, identity.apps, identity.users, identity.branches, identity.user_apps, identity.app_keys;
 """
 SCANS = """
 SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
- WHERE schemaname = 'identity' AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys')
+ WHERE schemaname = 'identity'
+   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -182,6 +186,7 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), {"key_taken"}),
     "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), {"key_taken"}),
     "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), {"key_taken"}),
+    "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 
 

@@ -90,7 +90,13 @@ def new_branch(code: str) -> NewBranch:
 async def single(database: server.Database) -> AsyncIterator[Pool]:
     """A pool of one connection, so that the next caller meets the very same."""
     async with open_pool(
-        database.service_url, min_size=1, max_size=1, checkout_timeout_s=5, statement_timeout_s=5, idle_timeout_s=5
+        database.service_url,
+        min_size=1,
+        max_size=1,
+        checkout_timeout_s=5,
+        statement_timeout_s=5,
+        lock_timeout_s=5,
+        idle_timeout_s=5,
     ) as pool:
         await pool.wait()
         yield pool

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from identity.api import strict_json
+from identity.cli.show import plain
 from identity.cli.tables.tabular import Format, Row
 from identity.errors import Invalid, StartError
 
@@ -149,7 +150,7 @@ class Columns:
         table = Table("column", "field", "")
         for column, mapped in self.found.items():
             target = ".".join(mapped.path) if mapped.path else "-"
-            table.add_row(column, target, mapped.fate, style=None if mapped.path else "dim")
+            table.add_row(plain(column), plain(target), mapped.fate, style=None if mapped.path else "dim")
         console.print(table)
 
 

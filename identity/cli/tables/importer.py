@@ -18,7 +18,7 @@ from identity.cli.tables.columns import REFUSED, mapped
 from identity.cli.tables.judging import Candidate, read
 from identity.cli.tables.nouns import Noun
 from identity.cli.tables.reading import Source
-from identity.cli.tables.tabular import STREAM, Format, Writer
+from identity.cli.tables.tabular import STREAM, Format, Writer, open_private
 from identity.cli.tables.writing import PAUSES_S, Batches, Refusal, Written
 from identity.errors import StartError
 from identity.stores import Stores
@@ -101,7 +101,7 @@ class RefusedFile:
 
     def _open(self) -> Writer:
         dialect = self.source.dialect
-        file = self.stack.enter_context(self.path.open("w", encoding=dialect.encoding, newline=""))
+        file = self.stack.enter_context(open_private(self.path, dialect))
         return Writer(file, dialect, [*REFUSED, *(name for name in self.source.columns if name not in REFUSED)])
 
 
@@ -126,28 +126,36 @@ class Import:
         with ExitStack() as stack:
             refused = RefusedFile(stack, self.source, self.wanted.refused_file(self.source.dialect.format))
             moved = stack.enter_context(progress(f"importing {self.source.name}", self.source.size_bytes))
-            if not self.wanted.dry_run:
-                return await self._write_all(stores, batches, candidates, refused, moved)
-            async with stores.transaction() as tx:
-                await self._write_all(tx, batches, candidates, refused, moved)
-                raise psycopg.Rollback
+            await self._write_all(stores, batches, candidates, refused, moved)
 
     async def _write_all(
         self, stores: Stores, batches: Batches, candidates: Iterable[Candidate], refused: RefusedFile, moved: Moved
     ) -> None:
+        write = self._try if self.wanted.dry_run else self._write
         pending: list[Candidate] = []
         for candidate in candidates:
             pending.append(candidate)
             if len(pending) == BATCH_ROWS:
-                pending = await self._write(stores, batches, pending, refused, moved)
+                pending = await write(stores, batches, pending, refused, moved)
             if self._has_stopped:
                 return
         while pending and not self._has_stopped:
-            pending = await self._write(stores, batches, pending, refused, moved)
+            pending = await write(stores, batches, pending, refused, moved)
+
+    async def _try(
+        self, stores: Stores, batches: Batches, pending: list[Candidate], refused: RefusedFile, moved: Moved
+    ) -> list[Candidate]:
+        """Those rows, judged by the database and taken back: a transaction over the whole file would hold its tenant
+        up for as long."""
+        async with stores.transaction() as tx:
+            while pending and not self._has_stopped:
+                pending = await self._write(tx, batches, pending, refused, moved)
+            raise psycopg.Rollback
+        return []
 
     @property
     def _pauses_s(self) -> Sequence[float]:
-        """A dry run is one transaction, of which nothing is left to try again."""
+        """A dry run's batch is tried inside a transaction, of which nothing is left to try again."""
         return () if self.wanted.dry_run else PAUSES_S
 
     @property

@@ -46,7 +46,7 @@ MapOption = Annotated[
 ]
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Let the database judge all of it, in one transaction that is then rolled back."),
+    typer.Option("--dry-run", help="Let the database judge each 500 rows, and take them back."),
 ]
 OnErrorOption = Annotated[OnError, typer.Option(help="Stop at the first row that is refused, or leave such rows out.")]
 RefusedOption = Annotated[

@@ -23,6 +23,7 @@ from identity.errors import Invalid, StartError
 DELIMITERS = ",;\t|"
 READ_AHEAD_BYTES = 1 << 16
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
@@ -70,9 +71,11 @@ def _open_binary(file: str) -> io.BufferedReader:
 
 def _encoding(name: str | None) -> str | None:
     try:
-        return codecs.lookup(name).name if name else None
+        found = codecs.lookup(name) if name else None
+        "".encode(name or "utf-8")  # some turn no text into bytes: rot13
     except LookupError:
         raise typer.BadParameter(f"there is no encoding {name}: try utf-8, utf-16 or cp1252") from None
+    return found.name if found else None
 
 
 def _by_bom(binary: io.BufferedReader) -> str:
@@ -89,6 +92,8 @@ def _lines(text: TextIO, name: str) -> Iterator[str]:
             count += 1
             if "\0" in line:
                 raise StartError(f"Line {count} of {name} holds NULs: if it is UTF-16, give --encoding utf-16-le.")
+            if _SURROGATE.search(line):
+                raise StartError(f"Line {count} of {name} holds half a character: name its encoding by --encoding.")
             yield line
     except UnicodeDecodeError as error:
         at = count + 1 + error.object[: error.start].count(b"\n")
@@ -118,15 +123,18 @@ def _read_csv(lines: Iterator[str], name: str) -> tuple[list[str], Iterator[Row]
 
 def _head(lines: Iterator[str], name: str) -> tuple[int, list[str]]:
     """How many blank lines come before the first row, and the lines of that row: one, unless a quote runs on."""
-    skipped = 0
+    skipped = quotes = chars = 0
     head: list[str] = []
     for line in lines:
         if not head and not line.strip():
             skipped += 1
             continue
         head.append(line)
-        if sum(each.count('"') for each in head) % 2 == 0:
+        quotes, chars = quotes + line.count('"'), chars + len(line)
+        if quotes % 2 == 0:
             return skipped, head
+        if chars > READ_AHEAD_BYTES:
+            break
     if head:
         _refuse_csv(skipped + 1, name, "a quote is not closed")
     raise StartError(f"{name} is empty: its first line must name the columns.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -98,6 +99,12 @@ def _as_cell(value: Any) -> Any:
     return escape(" ".join(value) if isinstance(value, list) else value) if isinstance(value, str | list) else value
 
 
+def open_private(path: Path, dialect: Dialect) -> TextIO:
+    """To be written, and read by its owner alone: it holds people's addresses."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return os.fdopen(descriptor, "w", encoding=dialect.encoding, newline="")
+
+
 @contextmanager
 def open_target(file: str, dialect: Dialect) -> Iterator[TextIO]:
     """A file to write, whole or not at all; or standard output."""
@@ -107,7 +114,7 @@ def open_target(file: str, dialect: Dialect) -> Iterator[TextIO]:
         return
     unfinished = Path(f"{file}.unfinished")
     try:
-        with unfinished.open("w", encoding=dialect.encoding, newline="") as text:
+        with open_private(unfinished, dialect) as text:
             yield text
         unfinished.replace(file)
     except OSError as error:
