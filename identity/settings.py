@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     pool_max: int = Field(default=8, ge=1, le=1000)
     verify_connections: int = Field(default=2, ge=1, le=100)
     """Connections a worker keeps for looking keys up, beside the pool."""
+    remembered_keys: int = Field(default=200_000, ge=0, le=100_000_000)
+    """Verdicts that a worker remembers, each proved anew before it is used; under 1 KiB each."""
     checkout_timeout_s: float = Field(default=0.8, gt=0, le=60)
     """How long a request waits for a connection before it is 503."""
     verify_timeout_s: float = Field(default=0.9, gt=0, le=60)

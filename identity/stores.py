@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from identity.app_keys import AppKeyStore, IssuedKey, NewAppKey
 from identity.apps import IDENTITY, AppStore
 from identity.branches import BranchStore
-from identity.db import Pool, PoolSession, Scope, Session, check_login, open_pool
-from identity.errors import Conflict
+from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
+from identity.errors import Conflict, StartError, Unavailable
 from identity.idempotency import IdempotencyStore
 from identity.settings import Settings
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
@@ -48,7 +48,13 @@ class Stores:
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """The stores over a pool of their own. StartError where the login could step over row-level security."""
     async with open_service_pool(settings) as pool:
-        warning = await check_login(pool, single_login=settings.single_login)
+        try:
+            async with checkout(pool) as connection:
+                warning = await check_login(connection, single_login=settings.single_login)
+        except Unavailable:
+            raise StartError(
+                "The database does not answer: check that it runs and that IDENTITY_DATABASE_URL names it."
+            ) from None
         if warning:
             log.warning(warning)
         yield Stores(PoolSession(pool, settings.statement_timeout_s))

@@ -14,3 +14,4 @@ SET search_path = identity;
 \ir key_last_uses.sql
 \ir tenant_counters.sql
 \ir idempotency_keys.sql
+\ir tenant_changes.sql

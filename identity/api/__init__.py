@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from hmac import digest
 
@@ -25,6 +25,7 @@ from identity.api.routes import Route
 from identity.api.sweeping import sweeping
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
+from identity.migrate import must_not_be_behind
 from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
 from identity.verify import open_verifier
@@ -67,7 +68,10 @@ def make_app(settings: Settings) -> ASGIApp:
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """What every call needs, with its pools open."""
-    async with open_stores(settings) as stores, open_verifier(settings) as verifier:
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_stores(settings))
+        await must_not_be_behind(stores.session)  # before the lanes prepare statements over what may not be there
+        verifier = await stack.enter_async_context(open_verifier(settings))
         secret_keys = _secret_keys(settings)
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
         yield Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)

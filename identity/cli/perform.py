@@ -19,7 +19,6 @@ from identity.api.reading import MAX_LIMIT
 from identity.api.routes import Route
 from identity.auth import of_full_rank
 from identity.cli.start import cli_scope, database, new_secret_key, read_settings
-from identity.migrate import must_not_be_behind
 from identity.settings import Settings
 
 Record = dict[str, Any]
@@ -66,7 +65,6 @@ async def open_at_hand(settings: Settings) -> AsyncIterator[Service]:
     patient = {"checkout_timeout_s": PATIENCE_S, "verify_timeout_s": PATIENCE_S}
     small = {"secret_key": key, "pool_min": 0, "verify_connections": 1, **patient}
     async with open_service(settings.model_copy(update=small)) as service:
-        await must_not_be_behind(service.stores.session)
         yield service
 
 

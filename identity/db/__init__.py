@@ -1,6 +1,6 @@
 """The only package that speaks psycopg to the stores: pool, tenant scope, rows, stores, and what an error means."""
 
-from identity.db.pool import check_login, open_pool, secrets_in_dsn, settings_of
+from identity.db.pool import check_login, json_loads, open_pool, secrets_in_dsn, settings_of
 from identity.db.sessions import Connection, Pool, PoolSession, Scope, Session, bounded, checkout, in_scope
 from identity.db.store import (
     IfMatch,
@@ -30,6 +30,7 @@ __all__ = [
     "columns",
     "in_order",
     "in_scope",
+    "json_loads",
     "jsonb",
     "naming",
     "open_pool",

@@ -13,8 +13,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
-from identity.db.sessions import Connection, Pool, bounded, checkout
-from identity.errors import StartError, Unavailable
+from identity.db.sessions import Connection, Pool, bounded
+from identity.errors import StartError
 
 SECRETS_OF_A_DSN = ("password", "sslpassword", "passfile", "service")
 
@@ -97,24 +97,22 @@ async def open_pool(
         await pool.close()
 
 
-async def _configure(connection: Connection) -> None:
-    set_json_loads(partial(json.loads, parse_int=_whole), connection)
-
-
 def _whole(digits: str) -> int | float:
     """jsonb gives 1e300 back as a whole number of 301 digits, which nobody who reads 64 bits, as we do, would take."""
     return int(digits) if len(digits) <= 20 and -(2**63) <= int(digits) < 2**63 else float(digits)
 
 
-async def check_login(pool: Pool, *, single_login: bool = False, variable: str = "IDENTITY_DATABASE_URL") -> str | None:
+json_loads = partial(json.loads, parse_int=_whole)
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_loads(json_loads, connection)
+
+
+async def check_login(connection: Connection, *, single_login: bool = False) -> str | None:
     """Refuses a login that could step over the wall; a warning where one that may SET ROLE to the owner is allowed.
     SET ROLE and RESET ROLE are judged by who logged in, so both that and the current user are looked at."""
-    try:
-        async with checkout(pool) as connection:
-            found = await bounded(connection, _check(connection), 5)
-    except Unavailable:
-        raise StartError(f"The database does not answer: check that it runs and that {variable} names it.") from None
-    login, superuser, bypasses, owns, inherits, may_become = found
+    login, superuser, bypasses, owns, inherits, may_become = await bounded(connection, _check(connection), 5)
     mend = "run `identity init`, which makes a login that can do no more than the service needs"
     for is_so, what in (
         (superuser, "is a superuser"),

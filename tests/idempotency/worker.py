@@ -19,7 +19,6 @@ import uvicorn
 from psycopg_pool import AsyncConnectionPool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from identity import verify
 from identity.api import make_app
 from identity.api.protocol import LimitedProtocol
 from identity.db import sessions
@@ -67,9 +66,8 @@ class Death:
 
     def lie_in_wait(self) -> None:
         """In front of each statement, BEGIN and COMMIT, and where a connection is taken and given back."""
-        layers: list[Any] = [sessions, verify]
-        for layer in layers:
-            layer.bounded = self._bounded(layer.bounded)
+        layer: Any = sessions
+        layer.bounded = self._bounded(layer.bounded)
         pool: Any = AsyncConnectionPool
         for name in ("getconn", "putconn"):
             setattr(pool, name, self._watched(getattr(pool, name)))

@@ -10,10 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from identity import verify
 from identity.apps import NewApp
 from identity.branches import NewBranch
-from identity.verify import Verification, Verifier
+from identity.verify import LIVE, Verification, Verifier
 from tests.conftest import Api, Organisation
 from tests.security.chain import Case, make_cases
 from tests.server import Database
@@ -74,8 +73,8 @@ def told(verdict: dict[str, Any]) -> dict[str, Any]:
 
 def test_of_every_combination_the_first_link_that_fails_is_told(database: Database, cases: list[Case]) -> None:
     with psycopg.connect(database.service_url, options="-c role=identity_verifier") as connection:
-        cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-        rows = cursor.execute(verify.LIVE, {"ids": [case.key_id for case in cases]}).fetchall()
+        cursor = psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row)
+        rows = cursor.execute(LIVE, [[case.key_id for case in cases]]).fetchall()
     codes = {row["key_id"]: row["code"] for row in rows}
     assert len(cases) > 10_000
     assert len(rows) == len(codes), "a key has one verdict"

@@ -11,13 +11,12 @@ from math import gcd
 import psycopg
 import pytest
 
-from identity import verify
 from identity.app_keys import IssuedKey
 from identity.errors import Unavailable
 from identity.key_text import ALPHABET, CHECKSUM_CHARS, base62, compose, new_random_id, new_secret, parse
 from identity.settings import Settings
 from identity.tenants import NewTenant
-from identity.verify import MALFORMED, NOT_FOUND, Verification, Verifier, open_verifier
+from identity.verify import LIVE, MALFORMED, NOT_FOUND, Verification, Verifier, open_verifier
 from tests.conftest import Organisation
 from tests.server import Database, execute
 
@@ -120,8 +119,9 @@ def test_ten_thousand_guesses_that_are_well_formed_meet_no_key(org: Organisation
     ids = [(ref if n % 2 else base62(RANDOM.randrange(62**6), 6)) + new_random_id() for n in range(10_000)]
     assert all(parse(compose("isk", "live", id, new_secret())) for id in ids)
     with psycopg.connect(database.service_url, options="-c role=identity_verifier") as connection:
-        assert connection.execute(verify.LIVE, {"ids": ids}).fetchall() == []
-        assert len(connection.execute(verify.LIVE, {"ids": [*ids, org.key.id]}).fetchall()) == 1
+        cursor = psycopg.RawCursor(connection)
+        assert cursor.execute(LIVE, [ids]).fetchall() == []
+        assert len(cursor.execute(LIVE, [[*ids, org.key.id]]).fetchall()) == 1
 
 
 async def test_three_hundred_guesses_at_the_secret_of_a_key_are_not_found(

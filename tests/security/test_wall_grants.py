@@ -31,8 +31,9 @@ JUDGED = {
     "app_keys": "tenant_id id app_id branch_id user_id prefix secret_hash type environment name scopes metadata"
     " expires_at disabled_at revoked_at",
     "key_last_uses": "tenant_id key_id last_used_at created_at updated_at",
+    "tenant_changes": "tenant_id ref n changes",
 }
-"""What the verifier may read: what a verdict says, or is judged by."""
+"""What the verifier may read: what a verdict says, is judged or proved by."""
 
 FIXED = {
     *("id", "tenant_id", "ref", "created_at", "updated_at"),
@@ -40,7 +41,7 @@ FIXED = {
 }
 """What a row is for as long as it is; but the type of an app or a branch may change."""
 
-NOT_WRITTEN = {"key_last_uses", "tenant_counters", *BOOKKEEPING}
+NOT_WRITTEN = {"key_last_uses", "tenant_counters", "tenant_changes", "gathered_changes", *BOOKKEEPING}
 
 FORBIDDEN = [
     "CREATE TABLE identity.mine (id text)",
@@ -64,6 +65,8 @@ FORBIDDEN = [
     "CREATE OR REPLACE FUNCTION identity.current_tenant() RETURNS text LANGUAGE sql RETURN 'mine'",
     "CREATE TEMP TABLE t (id text); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION identity.count_living()",
     "CREATE TEMP TABLE t (id text); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION identity.start_counters()",
+    "CREATE TEMP TABLE t (id text); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION identity.number_changes()",
+    "CREATE TEMP TABLE t (id text); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION identity.gather_changes()",
     "SELECT setval('identity.tenant_refs', 0)",
     "SET LOCAL row_security = off; SELECT FROM identity.users",
     "SET LOCAL session_replication_role = replica",
@@ -179,6 +182,12 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
             "INSERT INTO identity.key_last_uses (tenant_id, key_id, last_used_at) VALUES ('a', 'b', now())",
         ),
         ("identity_app", "UPDATE identity.tenant_counters SET living = 0"),
+        ("identity_app", "UPDATE identity.tenant_changes SET n = 0"),
+        ("identity_app", "DELETE FROM identity.tenant_changes"),
+        ("identity_app", "SELECT FROM identity.gathered_changes"),
+        ("identity_app", "DELETE FROM identity.gathered_changes"),
+        ("identity_verifier", "UPDATE identity.tenant_changes SET n = 0"),
+        ("identity_verifier", "SELECT FROM identity.gathered_changes"),
     ],
 )
 def test_a_role_is_held_to_its_columns(database: Database, org: Organisation, role: str, statement: str) -> None:

@@ -1,0 +1,46 @@
+"""Look-ups that travel together: who waits for a batch is answered by a statement that is sent after they joined."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from identity.errors import Unavailable
+from identity.verify.lane import Lane
+
+Carry = Callable[[Lane, list[str]], Awaitable[Any]]
+"""Asks what a batch waits for, by its names, and returns the answer for all of it."""
+
+
+class Shared(asyncio.Future[None]):
+    """Awaited by many: one of them that is cancelled does not cancel it for the others."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        return False
+
+
+class Batch:
+    """Look-ups that wait for one statement, which is not sent yet."""
+
+    __slots__ = ("answer", "carry", "done", "hedged", "names", "sent_s", "since_s")
+
+    def __init__(self, carry: Carry, since_s: float) -> None:
+        self.carry = carry
+        self.since_s = since_s
+        """When the first of those arrived who wait."""
+        self.sent_s: float | None = None
+        self.names: dict[str, None] = {}
+        self.done = Shared()
+        self.answer: Any = None
+        self.hedged = False
+
+    def end(self, answer: Any) -> None:
+        if not self.done.done():
+            self.answer = answer
+            self.done.set_result(None)
+
+    def fail(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(Unavailable())
+            self.done.exception()  # whoever waited may have left

@@ -1,0 +1,219 @@
+"""The lanes of a worker, and the one rule: a look-up may only join a statement that is sent after it arrived, never one
+in flight. So what was revoked before the question came is seen, on any number of workers and hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+
+from identity.db import Connection, settings_of
+from identity.errors import Unavailable
+from identity.verify.batch import Batch, Carry
+from identity.verify.lane import Lane
+from identity.verify.statements import SETTINGS
+
+HEDGE_S = 0.25
+"""A lane that is silent for so long: what it was asked is asked again on another."""
+REPLACE_S = 1.0
+TICK_S = 0.05
+CONNECT_S = 2.0
+PAUSE_S = 0.1
+
+
+class Lanes:
+    """Two or so connections, past any pooler, each of which carries one batch at a time."""
+
+    def __init__(self, conninfo: str, size: int, timeout_s: float, on_lost: Callable[[], None]) -> None:
+        self._conninfo = settings_of(conninfo, statement_timeout=int(timeout_s * 1000), **SETTINGS)
+        self._size = size
+        self._timeout_s = timeout_s
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Lane] = []
+        self._lanes: dict[Lane, str] = {}
+        self._pending: dict[Carry, Batch] = {}
+        self._open: set[Batch] = set()
+        """Not answered yet, wherever they are."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._kicked = False
+        self._is_closed = False
+        self._wanted = asyncio.Semaphore(0)
+
+    @property
+    def now_s(self) -> float:
+        return self._loop.time()
+
+    def join(self, carry: Carry, name: str, since_s: float) -> Batch:
+        """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
+        if self._is_closed:
+            raise Unavailable
+        batch = self._pending.get(carry)
+        if batch is None:
+            batch = self._pending[carry] = Batch(carry, since_s)
+            self._open.add(batch)
+            batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        batch.names[name] = None
+        batch.since_s = min(batch.since_s, since_s)
+        if not self._kicked and self._idle:
+            self._kicked = True
+            self._loop.call_soon(self._kick)
+        return batch
+
+    def _kick(self) -> None:
+        """Each idle lane takes a batch, the oldest first."""
+        self._kicked = False
+        while self._pending and self._idle:
+            carry, batch = next(iter(self._pending.items()))
+            del self._pending[carry]
+            batch.sent_s = self.now_s
+            self._start(self._carry(self._idle.pop(), batch))
+
+    async def _carry(self, lane: Lane, batch: Batch) -> None:
+        try:
+            answer = await batch.carry(lane, list(batch.names))
+        except Unavailable:
+            self._ask_again(batch)
+        except BaseException:
+            batch.fail()
+            raise
+        else:
+            batch.end(answer)
+        finally:
+            if lane in self._lanes:
+                self._idle.append(lane)
+                self._kick()
+
+    def _ask_again(self, batch: Batch) -> None:
+        """Who waits for it waits for what is sent next too, as if they had come now."""
+        if batch.done.done() or self._is_closed:
+            return
+        for name in batch.names:
+            again = self.join(batch.carry, name, self.now_s)
+        again.done.add_done_callback(lambda done: batch.end(again.answer) if done.exception() is None else None)
+
+    async def _watch(self) -> None:
+        """What has waited too long is told so; what is on a silent lane is asked again elsewhere; and a lane that stays
+        silent is replaced, one at a time: a checkpoint must not start a storm of connections."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            for batch in [*self._open]:
+                self._look_after(batch, self.now_s)
+            silent = [lane for lane in self._lanes if lane.asked_at_s and self.now_s - lane.asked_at_s >= REPLACE_S]
+            if silent and len(self._lanes) == self._size:
+                silent[0].lose()
+
+    def _look_after(self, batch: Batch, now_s: float) -> None:
+        if now_s - batch.since_s >= self._timeout_s:
+            batch.fail()
+            if batch.sent_s is None:
+                del self._pending[batch.carry]
+        elif batch.sent_s is not None and now_s - batch.sent_s >= HEDGE_S and not batch.hedged:
+            batch.hedged = True
+            self._ask_again(batch)
+
+    async def open(self, *, check: Callable[[Connection], Awaitable[object]]) -> None:
+        """All lanes. Whoever logs in is judged once; Unavailable where the database is."""
+        for n in range(self._size):
+            await self._add(check if n == 0 else None)
+        self._start(self._watch())
+        self._start(self._replace())
+
+    async def _add(self, check: Callable[[Connection], Awaitable[object]] | None = None) -> None:
+        lane = Lane(await self._connect(check), self._forget)
+        try:
+            started_at = await asyncio.wait_for(self._primary(lane), CONNECT_S)
+        except TimeoutError:
+            lane.lose()
+            raise Unavailable from None
+        except BaseException:
+            lane.lose()
+            raise
+        for other in [other for other, its in self._lanes.items() if its != started_at]:
+            other.lose()  # it still speaks to the server that was before a failover
+        self._lanes[lane] = started_at
+        self._idle.append(lane)
+        self._on_lost()  # once more, now that the new one is there
+        self._kick()
+
+    async def _primary(self, lane: Lane) -> str:
+        """When its server started. Unavailable where it is a replica, whose answers lag."""
+        await lane.prepare()
+        [(is_replica, started_at)] = await lane.ask(b"where")
+        if is_replica == b"t" or started_at is None:
+            raise Unavailable
+        return started_at.decode()
+
+    async def _connect(self, check: Callable[[Connection], Awaitable[object]] | None) -> Connection:
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                self._conninfo, autocommit=True, connect_timeout=int(CONNECT_S), application_name="identity lane"
+            )
+        except psycopg.OperationalError as error:
+            raise Unavailable from error
+        try:
+            if check is not None:
+                await check(connection)
+        except BaseException as error:
+            connection.pgconn.finish()
+            if isinstance(error, psycopg.OperationalError):
+                raise Unavailable from error
+            raise
+        return connection
+
+    def _forget(self, lane: Lane) -> None:
+        """A lane is lost: nobody knows what happened meanwhile, so all is forgotten, now and once it is replaced."""
+        if self._lanes.pop(lane, None) is None:
+            return
+        if lane in self._idle:
+            self._idle.remove(lane)
+        self._on_lost()
+        self._wanted.release()
+
+    async def _replace(self) -> None:
+        while True:
+            await self._wanted.acquire()
+            while True:
+                try:
+                    await self._add()
+                except Unavailable:
+                    await asyncio.sleep(PAUSE_S)
+                else:
+                    break
+
+    def _start(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        self._pending.clear()
+        for batch in [*self._open]:
+            batch.fail()
+        while self._tasks:  # more than once: a task whose wait ends just then misses that it is cancelled
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=TICK_S)
+        for lane in [*self._lanes]:
+            lane.lose()
+
+
+@asynccontextmanager
+async def open_lanes(
+    conninfo: str,
+    *,
+    size: int,
+    timeout_s: float,
+    on_lost: Callable[[], None],
+    check: Callable[[Connection], Awaitable[object]],
+) -> AsyncIterator[Lanes]:
+    lanes = Lanes(conninfo, size, timeout_s, on_lost)
+    try:
+        await lanes.open(check=check)
+        yield lanes
+    finally:
+        await lanes.close()

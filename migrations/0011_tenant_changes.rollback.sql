@@ -1,0 +1,18 @@
+DROP TRIGGER gather_updated ON identity.tenants;
+DROP TRIGGER gather_deleted ON identity.tenants;
+DROP TRIGGER gather_updated ON identity.apps;
+DROP TRIGGER gather_deleted ON identity.apps;
+DROP TRIGGER gather_updated ON identity.branches;
+DROP TRIGGER gather_deleted ON identity.branches;
+DROP TRIGGER gather_updated ON identity.users;
+DROP TRIGGER gather_deleted ON identity.users;
+DROP TRIGGER gather_updated ON identity.user_apps;
+DROP TRIGGER gather_deleted ON identity.user_apps;
+DROP TRIGGER gather_updated ON identity.app_keys;
+DROP TRIGGER gather_deleted ON identity.app_keys;
+DROP TRIGGER start_changes ON identity.tenants;
+DROP TABLE identity.gathered_changes;
+DROP TABLE identity.tenant_changes;
+DROP FUNCTION identity.number_changes();
+DROP FUNCTION identity.gather_changes();
+DROP FUNCTION identity.start_changes();

@@ -1,0 +1,165 @@
+"""What is remembered is good only as far as a proof reaches that was sent after the question; a "no" is not kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from identity.app_keys import AppKeyChanges, IssuedKey, NewAppKey
+from identity.settings import Settings
+from identity.users import NewUser
+from identity.verify import Verdict, Verification, Verifier, open_verifier
+from identity.verify.memory import Memory, Proof, Remembered
+from tests.conftest import Organisation
+from tests.server import Database, execute
+from tests.verify.stalls import stalled
+
+VALID = Verdict(valid=True, code="valid")
+
+
+@pytest.fixture
+async def worker(settings: Settings) -> AsyncIterator[Verifier]:
+    """One that remembers nothing yet."""
+    async with open_verifier(settings) as found:
+        yield found
+
+
+async def ask(verifier: Verifier, key: IssuedKey) -> Verdict:
+    return await verifier.verify(Verification(key=key.key))
+
+
+async def issue(org: Organisation, name: str = "other") -> IssuedKey:
+    return await org.stores.app_keys.issue(org.id, "shop", NewAppKey(name=name, user_id="ana", branch_id="mad"))
+
+
+async def rename(org: Organisation, key: IssuedKey, name: str) -> None:
+    await org.stores.app_keys.update(org.id, "shop", key.id, AppKeyChanges(name=name))
+
+
+async def test_a_no_is_not_remembered(org: Organisation, worker: Verifier) -> None:
+    await org.stores.users.create(org.id, NewUser(id="bo", username="bo"))
+    key = await org.stores.app_keys.issue(org.id, "shop", NewAppKey(name="of bo", user_id="bo"))
+    assert (await ask(worker, key)).code == "access_revoked"
+    assert len(worker.memory) == 0
+    await org.stores.user_apps.grant(org.id, "shop", "bo")
+    assert (await ask(worker, key)).code == "valid"
+    assert len(worker.memory) == 1
+
+
+async def test_more_changes_than_are_named_forget_the_tenant(org: Organisation, worker: Verifier) -> None:
+    other = await issue(org)
+    assert (await ask(worker, org.key)).valid
+    await org.stores.app_keys.revoke(org.id, "shop", org.key.id)
+    for n in range(40):
+        await rename(org, other, f"other {n}")
+    assert (await ask(worker, org.key)).code == "revoked"
+
+
+async def test_as_many_changes_as_are_named_forget_no_more_than_they_name(org: Organisation, worker: Verifier) -> None:
+    key, other = org.key, await issue(org)
+    remembered = await ask(worker, key)
+    for n in range(32):
+        await rename(org, other, f"other {n}")
+    assert await ask(worker, key) is remembered
+
+
+async def test_a_row_that_was_read_before_the_tenant_was_known_is_not_believed(
+    org: Organisation, worker: Verifier
+) -> None:
+    """Of what changed between that row and the tenant's first counter nobody has told this worker."""
+    other = await issue(org)
+    with stalled("cold, after the row is read") as stall:
+        early = asyncio.create_task(ask(worker, org.key))
+        await stall.reached.wait()
+        await org.stores.app_keys.revoke(org.id, "shop", org.key.id)
+        assert (await ask(worker, other)).valid
+        stall.release()
+        await early
+    assert (await ask(worker, org.key)).code == "revoked"
+
+
+async def test_a_row_that_was_asked_for_before_all_was_forgotten_is_not_remembered(
+    org: Organisation, worker: Verifier
+) -> None:
+    with stalled("cold, after the row is read") as stall:
+        early = asyncio.create_task(ask(worker, org.key))
+        await stall.reached.wait()
+        worker.memory.forget_all()
+        stall.release()
+        assert (await early).valid
+    assert len(worker.memory) == 0
+
+
+async def test_a_verdict_that_is_forgotten_while_it_is_proved_is_asked_anew(
+    org: Organisation, worker: Verifier
+) -> None:
+    remembered = await ask(worker, org.key)
+    with stalled("warm, after the counter is read") as stall:
+        early = asyncio.create_task(ask(worker, org.key))
+        await stall.reached.wait()
+        worker.memory.forget_all()
+        stall.release()
+        again = await early
+    assert again == remembered
+    assert again is not remembered
+
+
+async def test_a_counter_that_has_gone_back_is_another_databases(
+    org: Organisation, worker: Verifier, database: Database
+) -> None:
+    assert (await ask(worker, org.key)).valid
+    await rename(org, org.key, "new")
+    assert (await ask(worker, org.key)).name == "new"
+    execute(database.admin_url, "UPDATE identity.tenant_changes SET n = n - 1 WHERE tenant_id = %s", org.id)
+    epoch = worker.memory.epoch
+    assert (await ask(worker, org.key)).valid
+    assert worker.memory.epoch == epoch + 1
+
+
+async def test_what_is_remembered_is_what_was_read(org: Organisation, worker: Verifier) -> None:
+    end, numbers = datetime(9998, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), {"vast": 1e300, "whole": 2**63 - 1}
+    new = NewAppKey(name="Señor «Á»", expires_at=end, metadata=numbers, scopes=("a", "b:*"))
+    key = await org.stores.app_keys.issue(org.id, "shop", new)
+    cold, warm = await ask(worker, key), await ask(worker, key)
+    assert warm is cold
+    assert (cold.name, cold.expires_at, cold.metadata, cold.scopes) == (new.name, end, numbers, ("a", "b:*"))
+    assert cold.metadata is not None
+    assert isinstance(cold.metadata["vast"], float)
+
+
+async def test_a_worker_may_remember_nothing(org: Organisation, settings: Settings) -> None:
+    async with open_verifier(settings.model_copy(update={"remembered_keys": 0})) as forgetful:
+        assert (await ask(forgetful, org.key)).valid
+        assert (await ask(forgetful, org.key)).valid
+        assert len(forgetful.memory) == 0
+
+
+def entry(ref: str, n: int, epoch: int = 0) -> Remembered:
+    return Remembered(VALID, epoch, ref, n, "key k", "user u", float("inf"))
+
+
+def test_it_holds_no_more_than_it_may() -> None:
+    memory = Memory(10)
+    for n in range(100):
+        memory.remember(str(n).encode(), entry(f"t{n}", 1), 0)
+        assert len(memory) <= 10
+    assert memory.get(b"99") is not None
+    assert memory.get(b"1") is None
+
+
+def test_a_proof_is_none_where_its_tenant_was_forgotten_and_is_back_from_an_older_row() -> None:
+    memory, remembered = Memory(10), entry("t", 3)
+    proof = Proof({"t": 5}, now_s=0)
+    assert memory.moved(proof.counters, ["t"], 1) == []
+    memory.remember(b"another", entry("t", 3), 2)
+    assert not memory.stands(remembered, proof)
+
+
+def test_an_entry_of_another_epoch_does_not_stand() -> None:
+    memory, remembered = Memory(10), entry("t", 5)
+    memory.forget_all()
+    memory.remember(b"another", entry("t", 3, memory.epoch), 2)
+    assert not memory.stands(remembered, Proof({"t": 3}, now_s=0))
