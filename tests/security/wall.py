@@ -83,6 +83,12 @@ def use_everything(database: Database, org: Organisation) -> None:
     )
     execute(
         database.admin_url,
+        "INSERT INTO identity.key_limits (tenant_id, key_id, remaining) VALUES (%s, %s, 7)",
+        org.id,
+        org.key.id,
+    )
+    execute(
+        database.admin_url,
         "INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)"
         " VALUES (%s, 'key:k', 'id', 'hash', 201, 'sealed')",
         org.id,
