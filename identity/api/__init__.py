@@ -63,7 +63,7 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return HotPath(Envelope(app, settings.trusted_proxies), app.state)
+    return HotPath(Envelope(app, settings.trusted_proxies))
 
 
 @asynccontextmanager

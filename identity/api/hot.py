@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api.envelope import NO_HOST, SLOW_S, Envelope
@@ -20,6 +19,7 @@ from identity.api.problems import edge_headers
 from identity.api.request_id import request_id
 from identity.api.strict_json import without_duplicates
 from identity.auth import Principal, whose
+from identity.errors import IdentityError
 from identity.fields import SCOPE_PATTERN
 from identity.verify import Known, Verifier
 from identity.verify.verdicts import MAX_BATCH
@@ -49,9 +49,9 @@ class Plain:
 class HotPath:
     """The outermost application. Of the two others, the envelope has what it hands on or fails at."""
 
-    def __init__(self, envelope: Envelope, state: State) -> None:
+    def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
-        self.state = state
+        self.app = envelope.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = _head(scope)
@@ -68,7 +68,7 @@ class HotPath:
             return
         try:
             caller, told = await self._told(credential, asked)
-        except (Exception, CancelledError) as error:
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - which the envelope tells
             await self.envelope.around(_raising(error), scope, receive, send)
             return
         if caller is None:
@@ -80,7 +80,7 @@ class HotPath:
 
     async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
         """Who asks, and the verdicts; nobody where the credential is not good for this."""
-        verifier: Verifier = self.state.service.verifier
+        verifier: Verifier = self.app.state.service.verifier
         its, *known = await verifier.look_up_all([credential, *(each.key for each in asked)])
         caller = _allowed(its)
         if caller is None:
@@ -158,7 +158,7 @@ def _json(body: bytes) -> Any:
         return None
     try:
         return _decode(body.decode())
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, IdentityError):
         return None
 
 

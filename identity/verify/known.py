@@ -11,8 +11,9 @@ from typing import Any
 FOR_EVER_S = float("inf")
 
 _VALID = b'{"valid":true,"code":"valid",'
-_TOLD = (
-    _VALID + b'"tenant_id":%b,"app_id":%b,"branch_id":%b,"user_id":%b,"key_id":%b,"name":%b,"type":%b,"environment":%b,'
+_CODE = b'{"valid":false,"code":"%b",'
+_REST = (
+    b'"tenant_id":%b,"app_id":%b,"branch_id":%b,"user_id":%b,"key_id":%b,"name":%b,"type":%b,"environment":%b,'
     b'"scopes":%b,"metadata":%b,"expires_at":%b}'
 )
 _NULL = b"null"
@@ -25,7 +26,7 @@ class Known:
     code: str
     """The first link of its chain that fails, or valid."""
     answer: bytes
-    """The verdict in JSON, as it is where all that is asked for is granted."""
+    """The verdict in JSON, of its chain alone."""
     tenant_id: str = ""
     app_id: str = ""
     branch_id: str | None = None
@@ -43,22 +44,24 @@ class Known:
     """Room for what the layer above makes of it, once."""
 
     def told(self, code: str) -> bytes:
-        """The verdict in JSON, with whatever came of it."""
-        return self.answer if code == "valid" else b'{"valid":false,"code":"%b",' % code.encode() + self._rest()
-
-    def _rest(self) -> bytes:
-        return self.answer[len(_VALID) :]
+        """The verdict in JSON; by another code where its chain is good, and not for what was asked."""
+        return self.answer if code == self.code else _CODE % code.encode() + self.answer[len(_VALID) :]
 
 
-MALFORMED = Known("malformed", _TOLD % ((_NULL,) * 11))
-NOT_FOUND = Known("not_found", MALFORMED.answer)
+def _nothing(code: str) -> Known:
+    return Known(code, _CODE % code.encode() + _REST % ((_NULL,) * 11))
+
+
+MALFORMED = _nothing("malformed")
+NOT_FOUND = _nothing("not_found")
 
 
 def known(row: Any, epoch: int) -> Known:
     """From a row of the look-up. What makes ids and scopes needs no escaping in JSON."""
     tenant_id, app_id, branch_id, user_id, key_id, name, type, environment, scopes, metadata, expires_at = row[:11]
     expires = None if expires_at is None else datetime.fromisoformat(expires_at.decode())
-    answer = _TOLD % (
+    code = row[14]
+    answer = (_VALID if code == b"valid" else _CODE % code) + _REST % (
         *(_NULL if each is None else b'"%b"' % each for each in (tenant_id, app_id, branch_id, user_id, key_id)),
         json.dumps(name.decode(), ensure_ascii=False).encode(),
         *(b'"%b"' % each for each in (type, environment)),
@@ -68,7 +71,7 @@ def known(row: Any, epoch: int) -> Known:
     )
     id = key_id.decode()
     return Known(
-        intern(row[14].decode()),
+        intern(code.decode()),
         answer,
         intern(tenant_id.decode()),
         intern(app_id.decode()),
