@@ -116,7 +116,7 @@ STORED = columns(AppKey, but=("credits", "last_used_at"))
 
 
 def shown(limits: str) -> str:
-    """The select list; a statement that writes limits takes them from what it wrote, which the table does not tell yet."""
+    """The select list; a statement that writes limits takes them from what it wrote: the table does not tell it yet."""
     return f"""{STORED},
        (SELECT app_keys.credits || jsonb_build_object('remaining', identity.refilled(
                    app_keys.credits, limits.remaining, limits.refilled_at, clock_timestamp()))
@@ -183,7 +183,8 @@ WITH given AS (
       JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
 ), issued AS (
     INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
-                                   name, scopes, metadata, expires_at, credits, rate_limits, allowed_ips, allowed_routes)
+                                   name, scopes, metadata, expires_at, credits, rate_limits, allowed_ips,
+                                   allowed_routes)
     SELECT %(tenant_id)s, key, app, branch_id, user_id, coalesce(own_prefix, prefix), decode(secret_hash, 'hex'), type,
            environment, name, scopes, metadata, expires_at, jsonb_strip_nulls(credits - 'remaining'), rate_limits,
            allowed_ips, allowed_routes

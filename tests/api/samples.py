@@ -18,8 +18,8 @@ OF_A_TENANT = [route for route in ROUTES if "tenant_id" in route.params]
 WITH_BODY = [route for route in ROUTES if route.takes is not None]
 LISTS = [route for route in ROUTES if route.where is not None]
 
-REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")}
-"""What lives cannot be purged."""
+REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")} | {"top_up_key": 409}
+"""What lives cannot be purged, and what takes no credits is not topped up."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
@@ -64,6 +64,7 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "top_up_key": {"add": 5},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
+        "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
     }
 

@@ -17,7 +17,7 @@ from identity.key_text import compose
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
-from identity.verify import Verdict
+from identity.verify import MALFORMED, Verdict, verdict
 
 
 class Example(NamedTuple):
@@ -235,6 +235,10 @@ EXAMPLES: dict[str, Example] = {
     "enable_key": _answered(_KEY),
     "top_up_key": Example(
         {"add": 500}, _shown(_KEY, credits=Credits(remaining=1500, refill_amount=100, refill_interval_s=3600))
+    ),
+    "verify_keys": Example(
+        {"keys": [{"key": KEY, "scopes": ["orders:read"]}, {"key": "no key of ours"}]},
+        {"items": [_shown(_VERDICT), _shown(verdict(MALFORMED.answer))]},
     ),
     "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
     "whoami": _answered(_ADMIN_VERDICT),
