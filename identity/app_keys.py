@@ -88,7 +88,7 @@ class AppKeyChanges(Changes):
     scopes: Scopes = unset()
     metadata: Metadata | None = unset()
     expires_at: Instant | None = unset()
-    credits: CreditsPatch | None = unset()  # type: ignore[valid-type]
+    credits: CreditsPatch | None = unset()
     rate_limits: RateLimits = unset()
     allowed_ips: AllowedIps = unset()
     allowed_routes: AllowedRoutes = unset()

@@ -51,13 +51,13 @@ class Lanes:
     def now_s(self) -> float:
         return self._loop.time()
 
-    def join(self, carry: Carry, name: str, since_s: float) -> Batch:
+    def join(self, carry: Carry, name: str, since_s: float, *, once: bool = False) -> Batch:
         """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
         if self._is_closed:
             raise Unavailable
         batch = self._joinable.get(carry)
         if batch is None or batch.is_full:
-            batch = self._new_batch(carry, since_s)
+            batch = self._new_batch(carry, since_s, once=once)
         batch.names[name] = None
         if since_s < batch.since_s:
             batch.since_s = since_s
@@ -66,8 +66,8 @@ class Lanes:
             self._loop.call_soon(self._kick)
         return batch
 
-    def _new_batch(self, carry: Carry, since_s: float) -> Batch:
-        batch = self._joinable[carry] = Batch(carry, since_s)
+    def _new_batch(self, carry: Carry, since_s: float, *, once: bool = False) -> Batch:
+        batch = self._joinable[carry] = Batch(carry, since_s, once=once)
         self._queue.append(batch)
         self._open.add(batch)
         batch.done.add_done_callback(lambda _: self._open.discard(batch))
@@ -92,7 +92,10 @@ class Lanes:
         try:
             answer = await batch.carry(lane, list(batch.names))
         except Unavailable:
-            self._ask_again(batch)
+            if batch.once:
+                batch.fail()
+            else:
+                self._ask_again(batch)
         except BaseException:
             batch.fail()
             raise

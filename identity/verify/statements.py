@@ -45,7 +45,72 @@ WHERE_WE_ARE = """
 SELECT pg_is_in_recovery(), pg_postmaster_start_time()::text
 """
 
-PREPARED = {b"live": LIVE, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
+SLOTS = 20
+"""In which a window is counted. What was taken counts until all of its slot has left the window: so never more than the
+limit passes in any span as long as the window, and what was taken is given back a slot late at most."""
+
+TAKE = f"""
+WITH asked AS (
+    SELECT tenant_id, key_id, cost, costs, times
+      FROM jsonb_to_recordset($1::jsonb)
+           AS asked (tenant_id text, key_id text, cost bigint, costs jsonb, times bigint)
+), held AS (
+    SELECT moved.tenant_id, moved.key_id, cost, costs, times, credits, rate_limits, remaining, refilled_at, counts,
+           clock_timestamp() AS at
+      FROM asked
+      JOIN identity.key_limits AS moved USING (tenant_id, key_id)
+      JOIN identity.app_keys AS key ON key.tenant_id = moved.tenant_id AND key.id = moved.key_id
+     ORDER BY moved.tenant_id, moved.key_id
+       FOR UPDATE OF moved SKIP LOCKED
+), weighed AS (
+    SELECT held.*, windows, least(times, fits, present / nullif(cost, 0)) AS granted, present
+      FROM held
+     CROSS JOIN LATERAL (
+         SELECT CASE WHEN credits IS NOT NULL THEN identity.refilled(credits, remaining, refilled_at, at) END AS present
+     ) AS credit
+     CROSS JOIN LATERAL (
+         SELECT coalesce(jsonb_agg(to_jsonb(w)), '[]') AS windows,
+                min(greatest(w."limit" - w.used, 0) / nullif(w.cost, 0)) AS fits
+           FROM (
+               SELECT r.name, r."limit", r.window_s, place, slot, slots, used, first,
+                      coalesce((costs ->> r.name)::bigint, held.cost) AS cost
+                 FROM jsonb_to_recordset(rate_limits) AS r (name text, "limit" bigint, window_s bigint)
+                CROSS JOIN LATERAL (
+                    SELECT r.name || ' ' || r.window_s AS place,
+                           floor(extract(epoch FROM at) * {SLOTS} / r.window_s)::bigint AS slot
+                ) AS now
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(jsonb_object_agg(key, value), '{{}}') AS slots, min(key::bigint) AS first,
+                           coalesce(sum(value::bigint), 0)::bigint AS used
+                      FROM jsonb_each(counts -> place)
+                     WHERE key::bigint BETWEEN slot - {SLOTS} AND slot + {SLOTS}
+                ) AS counted
+           ) AS w
+     ) AS rates
+), taken AS (
+    UPDATE identity.key_limits AS moved
+       SET remaining = coalesce(present - granted * cost, moved.remaining),
+           refilled_at = identity.last_refill(credits, weighed.refilled_at, at),
+           counts = (
+               SELECT coalesce(jsonb_object_agg(place, CASE WHEN w.cost = 0 THEN slots ELSE slots || jsonb_build_object(
+                          slot, coalesce((slots ->> slot::text)::bigint, 0) + granted * w.cost) END), '{{}}')
+                 FROM jsonb_to_recordset(windows) AS w (place text, slot bigint, slots jsonb, cost bigint))
+      FROM weighed
+     WHERE moved.tenant_id = weighed.tenant_id AND moved.key_id = weighed.key_id
+       AND granted > 0 AND (cost > 0 OR costs <> '{{}}')
+)
+SELECT tenant_id, key_id, granted, present - granted * cost, windows, extract(epoch FROM at) FROM weighed
+ UNION ALL
+SELECT tenant_id, key_id, times, NULL, '[]', 0
+  FROM asked
+ WHERE NOT EXISTS (SELECT FROM identity.key_limits AS moved
+                    WHERE moved.tenant_id = asked.tenant_id AND moved.key_id = asked.key_id)
+"""
+"""All or none of a key's limits, for as many of those that ask the same as there is room for. Whoever has the row
+locked is not waited for, or a lane and all others that it carries would wait too: that key is asked again. The clock is
+read once a row, and by it both slots and refills are counted."""
+
+PREPARED = {b"take": TAKE, b"live": LIVE, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
 
 SETTINGS = {
     "role": "identity_verifier",

@@ -149,7 +149,11 @@ def options(route: Route, body: dict[str, Any]) -> list[str]:
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             found += [word for item in value for word in (flag.removesuffix("s"), item)]
         elif value is not False:
-            found += [flag] if value is True else [flag, json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+            found += (
+                [flag]
+                if value is True
+                else [flag, json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+            )
     return found
 
 

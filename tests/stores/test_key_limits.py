@@ -42,7 +42,7 @@ def let_pass(database: server.Database, key_id: str, seconds: float) -> None:
 
 async def remaining(stores: Stores, org: Organisation, key: IssuedKey) -> int | None:
     credits = (await stores.app_keys.get(org.id, "shop", key.id)).credits
-    return credits and credits.remaining
+    return None if credits is None else credits.remaining
 
 
 async def test_a_key_has_no_limits_unless_they_are_given(anywhere: Stores, org: Organisation) -> None:
