@@ -11,6 +11,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from identity.api.corked import Corked
 from identity.api.logs import log_request
 from identity.api.problems import edge_headers, raw_problem
 from identity.api.request_id import request_id
@@ -43,7 +44,8 @@ class LimitedProtocol(TimedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._unanswered: deque[RequestResponseCycle] = deque()
-        super().connection_made(transport)
+        self._corked = Corked(transport)
+        super().connection_made(self._corked)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -111,6 +113,7 @@ class LimitedProtocol(TimedProtocol):
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
+        self._corked.flush()
         self._unanswered.popleft()
         super().on_response_complete()
         if was_last and self._refusal is not None:

@@ -13,7 +13,7 @@ from math import ceil
 from typing import Any
 
 from identity.errors import Unavailable
-from identity.verify.lane import Lane
+from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
 from identity.verify.statements import SLOTS
 
@@ -116,26 +116,26 @@ class Limits:
         taken: Taken | None = batch.answer.get(name)
         return taken
 
-    async def _take(self, lane: Lane, names: list[str]) -> dict[str, Taken]:
+    async def _take(self, names: list[str]) -> dict[str, Taken]:
         """Whoever has left before it is sent takes nothing."""
         asking: dict[Ask, list[str]] = defaultdict(list)
         for name in names:
-            if ask := self._asked.get(name):
-                asking[ask].append(name)
+            if its := self._asked.get(name):
+                asking[its].append(name)
         found: dict[str, Taken] = {}
         for asks in _in_turn(asking):
-            rows = await lane.ask(b"take", json.dumps([ask.row(len(asking[ask])) for ask in asks]).encode())
+            rows = await ask(b"take", json.dumps([its.row(len(asking[its])) for its in asks]).encode())
             rooms = {(row[0], row[1]): Room.of(row) for row in rows}
-            for ask in asks:
-                if room := rooms.get((ask.tenant_id.encode(), ask.key_id.encode())):
-                    found |= {name: room.deal(ask, nth) for nth, name in enumerate(asking[ask])}
+            for its in asks:
+                if room := rooms.get((its.tenant_id.encode(), its.key_id.encode())):
+                    found |= {name: room.deal(its, nth) for nth, name in enumerate(asking[its])}
         return found
 
 
 def _in_turn(asks: Iterable[Ask]) -> Iterator[list[Ask]]:
     """No key twice in one statement, which could not see what it takes itself."""
     by_key: dict[tuple[str, str], list[Ask]] = defaultdict(list)
-    for ask in asks:
-        by_key[ask.tenant_id, ask.key_id].append(ask)
+    for its in asks:
+        by_key[its.tenant_id, its.key_id].append(its)
     for turn in zip_longest(*by_key.values()):
-        yield [ask for ask in turn if ask is not None]
+        yield [its for its in turn if its is not None]

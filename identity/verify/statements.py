@@ -5,7 +5,8 @@ from __future__ import annotations
 LIVE = """
 SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
        array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
-       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash, c.n,
+       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash,
+       c.ref || ':' || c.n || ':' || c.xmin AS counter,
        CASE WHEN k.revoked_at IS NOT NULL            THEN 'revoked'
             WHEN k.disabled_at IS NOT NULL           THEN 'disabled'
             WHEN k.expires_at <= clock_timestamp()   THEN 'expired'
@@ -19,7 +20,7 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
             WHEN u.status = 'suspended'              THEN 'user_suspended'
             WHEN u.status = 'locked'                 THEN 'user_locked'
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
-            ELSE 'valid' END AS code, c.xmin AS version
+            ELSE 'valid' END AS code
   FROM (SELECT asked.key_id, id, status, deleted_at
           FROM unnest($1::text[]) AS asked (key_id)
           JOIN identity.tenants ON ref = left(asked.key_id, 6) OFFSET 0) AS t
@@ -34,11 +35,13 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
 the planner from joining the keys by their tenant alone, which read every key of the tenant for each one asked."""
 
 PROOF = """
-SELECT ref, n, xmin, date_part('epoch', clock_timestamp()) FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT date_part('epoch', clock_timestamp()), string_agg(ref || ':' || n || ':' || xmin, ',')
+  FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 CHANGES = """
-SELECT ref, n, xmin, array_to_json(changes)::text FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT ref || ':' || n || ':' || xmin, array_to_json(changes)::text
+  FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 WHERE_WE_ARE = """
@@ -110,7 +113,7 @@ SELECT tenant_id, key_id, times, NULL, '[]', 0
 locked is not waited for, or a lane and all others that it carries would wait too: that key is asked again. The clock is
 read once a row, and by it both slots and refills are counted."""
 
-PREPARED = {b"take": TAKE, b"live": LIVE, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
+PREPARED = {"live": LIVE, "proof": PROOF, "changes": CHANGES, "take": TAKE}
 
 SETTINGS = {
     "role": "identity_verifier",

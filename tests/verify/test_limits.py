@@ -31,8 +31,8 @@ from tests.conftest import Organisation
 from tests.server import Database
 from tests.verify.troubles import BUSY_S, stopped
 
-BURST = {"name": "burst", "limit": 10, "window_s": 20}
-SLOW = {"name": "slow", "limit": 15, "window_s": 60}
+BURST: dict[str, Any] = {"name": "burst", "limit": 10, "window_s": 20}
+SLOW: dict[str, Any] = {"name": "slow", "limit": 15, "window_s": 60}
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
