@@ -7,8 +7,8 @@ import json
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,12 +21,12 @@ from identity.api.strict_json import without_duplicates
 from identity.auth import Principal, whose
 from identity.errors import IdentityError
 from identity.fields import SCOPE_PATTERN
+from identity.key_limits import MAX_COUNT
 from identity.verify import Known, Verifier
 from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = (b"transfer-encoding", b"content-encoding", b"expect")
-TEXTS = ("key", "app_id", "branch_id", "environment", "ip")
 MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
 _bearer = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE).fullmatch
@@ -44,6 +44,10 @@ class Plain:
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+    method: str | None = None
+    path: str | None = None
+    cost: int = 1
+    costs: Mapping[str, int] = field(default_factory=dict)
 
 
 class HotPath:
@@ -167,18 +171,36 @@ def _plain(value: Any) -> Plain | None:
     if type(value) is not dict or "key" not in value:
         return None
     for name, member in value.items():
-        if name == "scopes":
-            if type(member) is not list or len(member) > MAX_SCOPES or not all(map(_is_scope, member)):
-                return None
-        elif type(member) is not str or name not in TEXTS:
+        test = _TESTS.get(name)
+        if test is None or not test(member):
             return None
     if "scopes" in value:
         value["scopes"] = tuple(value["scopes"])
     return Plain(**value)
 
 
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_cost(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_COUNT
+
+
+def _are_scopes(value: Any) -> bool:
+    return type(value) is list and len(value) <= MAX_SCOPES and all(map(_is_scope, value))
+
+
 def _is_scope(value: Any) -> bool:
     return type(value) is str and len(value) <= MAX_SCOPE_CHARS and _scope(value) is not None
+
+
+_TESTS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("key", "app_id", "branch_id", "environment", "ip", "method", "path"), _is_text),
+    "scopes": _are_scopes,
+    "cost": _is_cost,
+}
+"""`costs` are left to pydantic."""
 
 
 def _raising(error: BaseException) -> ASGIApp:

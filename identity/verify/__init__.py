@@ -12,6 +12,7 @@ from identity.errors import StartError, Unavailable
 from identity.settings import Settings
 from identity.verify.known import MALFORMED, NOT_FOUND, Known
 from identity.verify.lanes import open_lanes
+from identity.verify.limits import Limits
 from identity.verify.memory import Memory
 from identity.verify.statements import LIVE
 from identity.verify.verdicts import Asked, Verdict, Verdicts, Verification, Verifications, covers, judge, verdict
@@ -52,6 +53,6 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
     except Unavailable:
         raise StartError(f"The database does not answer: check that it runs and that {variable} names it.") from None
     try:
-        yield Verifier(memory, opened)
+        yield Verifier(memory, opened, Limits(opened))
     finally:
         await lanes.__aexit__(None, None, None)

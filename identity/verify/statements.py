@@ -1,4 +1,4 @@
-"""The two questions that a lane asks of the database, each prepared once."""
+"""What a lane asks of the database, each statement prepared once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
             WHEN u.status = 'suspended'              THEN 'user_suspended'
             WHEN u.status = 'locked'                 THEN 'user_locked'
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
-            ELSE 'valid' END AS code
+            ELSE 'valid' END AS code,
+       k.credits IS NOT NULL OR k.rate_limits <> '[]' AS is_limited,
+       array_to_json(nullif(k.allowed_ips, '{}'))::text AS allowed_ips,
+       nullif(k.allowed_routes, '[]')::text AS allowed_routes
   FROM (SELECT asked.key_id, id, status, deleted_at
           FROM unnest($1::text[]) AS asked (key_id)
           JOIN identity.tenants ON ref = left(asked.key_id, 6) OFFSET 0) AS t

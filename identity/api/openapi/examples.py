@@ -18,6 +18,7 @@ from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
 from identity.verify import MALFORMED, Verdict, verdict
+from identity.verify.verdicts import RateLimitLeft
 
 
 class Example(NamedTuple):
@@ -136,10 +137,16 @@ _ADMIN_KEY = _KEY.model_copy(
         "allowed_routes": (),
     }
 )
-_VERDICT = Verdict(valid=True, code="valid", key_id=KEY_ID, **_KEY.model_dump(include=set(Verdict.model_fields)))
-_ADMIN_VERDICT = Verdict(
-    valid=True, code="valid", key_id=ADMIN_KEY_ID, **_ADMIN_KEY.model_dump(include=set(Verdict.model_fields))
+_TOLD = set(Verdict.model_fields) - {"credits", "rate_limits"}
+_VERDICT = Verdict(
+    valid=True,
+    code="valid",
+    key_id=KEY_ID,
+    **_KEY.model_dump(include=_TOLD),
+    credits=999,
+    rate_limits=(RateLimitLeft(name="minute", limit=60, remaining=59, reset_s=63),),
 )
+_ADMIN_VERDICT = Verdict(valid=True, code="valid", key_id=ADMIN_KEY_ID, **_ADMIN_KEY.model_dump(include=_TOLD))
 
 
 def _shown(row: BaseModel, **changed: Any) -> dict[str, Any]:
@@ -176,6 +183,7 @@ _TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
 _APP_GIVEN = _given(_APP, "id", "name", "type", "settings")
 _BRANCH_GIVEN = _given(_BRANCH, "id", "code", "name", "type", "address", "contact", "settings")
 _USER_GIVEN = _given(_USER, "id", "username", "email", "full_name")
+_USE = {"ip": "192.0.2.7", "method": "GET", "path": "/orders/7"}
 _LIMITS = ("credits", "rate_limits", "allowed_ips", "allowed_routes")
 _KEY_GIVEN = _given(_KEY, "name", "branch_id", "user_id", "scopes", "metadata", "expires_at", *_LIMITS)
 
@@ -237,10 +245,10 @@ EXAMPLES: dict[str, Example] = {
         {"add": 500}, _shown(_KEY, credits=Credits(remaining=1500, refill_amount=100, refill_interval_s=3600))
     ),
     "verify_keys": Example(
-        {"keys": [{"key": KEY, "scopes": ["orders:read"]}, {"key": "no key of ours"}]},
+        {"keys": [{"key": KEY, "scopes": ["orders:read"], **_USE}, {"key": "no key of ours"}]},
         {"items": [_shown(_VERDICT), _shown(verdict(MALFORMED.answer))]},
     ),
-    "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
+    "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad", **_USE}, _shown(_VERDICT)),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),
     "readyz": _answered(Readiness(status="ok", database="ok", migrations="ok", lanes="ok")),
