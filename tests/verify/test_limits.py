@@ -24,12 +24,13 @@ from identity.errors import Unavailable
 from identity.key_limits import TopUp
 from identity.settings import Settings
 from identity.stores import Stores
+from identity.verify import Verification, open_verifier
 from identity.verify.lanes import Lanes, open_lanes
 from identity.verify.limits import Ask, Limits, Room, Taken
 from identity.verify.statements import SLOTS, TAKE
 from tests.conftest import Organisation
 from tests.server import Database
-from tests.verify.troubles import BUSY_S, stopped
+from tests.verify.troubles import BUSY_S, stopped, timed
 
 BURST: dict[str, Any] = {"name": "burst", "limit": 10, "window_s": 20}
 SLOW: dict[str, Any] = {"name": "slow", "limit": 15, "window_s": 60}
@@ -231,6 +232,23 @@ async def test_what_a_lost_lane_was_to_take_is_not_asked_again(its: Organisation
                 await asked
         await asyncio.sleep(0.1)
         assert await remaining(its.stores, key) in (99, 100)
+
+
+async def test_while_nothing_can_be_taken_all_other_keys_are_verified(its: Organisation, place: Settings) -> None:
+    """As when the disk stalls, or a synchronous replica is gone: whoever commits waits then, and who reads does not."""
+    key = await issued(its, credits={"remaining": 100})
+    async with open_verifier(place) as verifier:
+        [taking] = verifier.limits._lanes._lanes
+        with stopped([taking._pgconn.backend_pid]):
+            waiting = [asyncio.create_task(verifier.verify(Verification(key=key.key))) for _ in range(20)]
+            for _ in range(20):
+                took_s, good = await timed(verifier, its)
+                assert good
+                assert took_s < BUSY_S
+            for each in waiting:
+                with pytest.raises(Unavailable):
+                    await each
+        assert (await verifier.verify(Verification(key=key.key, cost=0))).valid
 
 
 class Model:
