@@ -9,6 +9,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -183,7 +184,13 @@ def _plain(value: Any) -> Plain | None:
 
 
 def _is_scope(value: Any) -> bool:
-    return type(value) is str and len(value) <= MAX_SCOPE_CHARS and _scope(value) is not None
+    return type(value) is str and _is_scope_text(value)
+
+
+@lru_cache(1024)
+def _is_scope_text(text: str) -> bool:
+    """Remembered, since the same few are asked for over and over."""
+    return len(text) <= MAX_SCOPE_CHARS and _scope(text) is not None
 
 
 def _raising(error: BaseException) -> ASGIApp:
