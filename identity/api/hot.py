@@ -9,6 +9,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -197,7 +198,13 @@ def _are_scopes(value: Any) -> bool:
 
 
 def _is_scope(value: Any) -> bool:
-    return type(value) is str and len(value) <= MAX_SCOPE_CHARS and _scope(value) is not None
+    return type(value) is str and _is_scope_text(value)
+
+
+@lru_cache(1024)
+def _is_scope_text(text: str) -> bool:
+    """Remembered, since the same few are asked for over and over."""
+    return len(text) <= MAX_SCOPE_CHARS and _scope(text) is not None
 
 
 _TESTS: dict[str, Callable[[Any], bool]] = {
