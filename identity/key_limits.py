@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from identity.fields import AS_WHOLE, Document, Given, patch_of, shown
 
@@ -111,6 +111,12 @@ class AllowedRoute(Document):
 
 class TopUp(Given):
     """Exactly one of the two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [name], "properties": {name: {"type": "integer"}}} for name in ("add", "set")]
+        }
+    )
 
     add: Added | None = None
     set: Remaining | None = None

@@ -15,6 +15,9 @@ PRINTABLE = st.text(st.characters().filter(str.isprintable), min_size=1, max_siz
 )
 schemathesis.openapi.format("printable", PRINTABLE | st.builds("{}@{}".format, PRINTABLE, PRINTABLE))
 schemathesis.openapi.format("timezone", st.sampled_from(sorted(available_timezones())))
+schemathesis.openapi.format("network", st.ip_addresses().map(str))
+SEGMENT = st.sampled_from(["orders", "7", "Gran Vía", "*"])
+schemathesis.openapi.format("path-pattern", st.lists(SEGMENT, max_size=3).map(lambda names: "/" + "/".join(names)))
 schemathesis.openapi.format(
     "dsn", st.from_regex(r"host=[a-z]{1,20} dbname=[a-z]{1,20}", fullmatch=True, alphabet=st.characters(codec="ascii"))
 )

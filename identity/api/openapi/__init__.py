@@ -20,7 +20,8 @@ that it needs, and each error the codes that it may carry, which are explained [
 closed: an unknown field is refused. Text holds no NUL and no lone surrogate, whole numbers fit into 64 bits, documents
 nest to 32 levels. Instants are RFC 3339 in UTC, durations are seconds. The format `printable` means no control
 characters and no white space around, `timezone` a name of the IANA database, `dsn` a connection string without a
-secret."""
+secret, `network` an address or a CIDR network, `path-pattern` a path in which `*` stands for a segment and `**`, once,
+for any number of them."""
 
 
 def document(routes: Sequence[Route], base_url: str) -> dict[str, Any]:
