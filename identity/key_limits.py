@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from identity.fields import AS_WHOLE, Document, Given, patch_of, shown
+from identity.fields import AS_WHOLE, Document, Given, patch_of, shown, unset
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -112,18 +112,14 @@ class AllowedRoute(Document):
 class TopUp(Given):
     """Exactly one of the two."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": [name], "properties": {name: {"type": "integer"}}} for name in ("add", "set")]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    add: Added | None = None
-    set: Remaining | None = None
+    add: Added = unset()
+    set: Remaining = unset()
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        if (self.add is None) == (self.set is None):
+        if len(self.model_fields_set) != 1:
             raise ValueError("give either add or set")
         return self
 
