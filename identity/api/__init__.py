@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -20,6 +21,7 @@ from identity.api import app_keys, apps, branches, docs, health, keys, logs, ten
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
+from identity.api.hot import HotPath
 from identity.api.protocol import LimitedProtocol
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
@@ -54,6 +56,7 @@ def make_app(settings: Settings) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_service(settings) as service, sweeping(service.stores):
             app.state.service = service
+            gc.freeze()  # what is there now stays: nobody need look through it again
             yield
 
     app = Starlette(
@@ -62,7 +65,7 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return Envelope(app, settings.trusted_proxies)
+    return HotPath(Envelope(app, settings.trusted_proxies))
 
 
 @asynccontextmanager

@@ -4,8 +4,10 @@ in flight. So what was revoked before the question came is seen, on any number o
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,7 +16,7 @@ from identity.db import Connection, settings_of
 from identity.errors import Unavailable
 from identity.verify.batch import Batch, Carry
 from identity.verify.lane import Lane
-from identity.verify.statements import SETTINGS
+from identity.verify.statements import PREPARED, SETTINGS, WHERE_WE_ARE
 
 HEDGE_S = 0.25
 """A lane that is silent for so long: what it was asked is asked again on another."""
@@ -35,7 +37,10 @@ class Lanes:
         self._loop = asyncio.get_running_loop()
         self._idle: list[Lane] = []
         self._lanes: dict[Lane, str] = {}
-        self._pending: dict[Carry, Batch] = {}
+        self._queue: deque[Batch] = deque()
+        """Not sent yet, the oldest first."""
+        self._joinable: dict[Carry, Batch] = {}
+        """The last of each kind in the queue."""
         self._open: set[Batch] = set()
         """Not answered yet, wherever they are."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,49 +56,60 @@ class Lanes:
         """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
         if self._is_closed:
             raise Unavailable
-        batch = self._pending.get(carry)
-        if batch is None:
-            batch = self._pending[carry] = Batch(carry, since_s)
-            self._open.add(batch)
-            batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        batch = self._joinable.get(carry)
+        if batch is None or batch.is_full:
+            batch = self._new_batch(carry, since_s)
         batch.names[name] = None
-        batch.since_s = min(batch.since_s, since_s)
+        if since_s < batch.since_s:
+            batch.since_s = since_s
         if not self._kicked and self._idle:
             self._kicked = True
             self._loop.call_soon(self._kick)
         return batch
 
+    def _new_batch(self, carry: Carry, since_s: float) -> Batch:
+        batch = self._joinable[carry] = Batch(carry, since_s)
+        self._queue.append(batch)
+        self._open.add(batch)
+        batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        return batch
+
+    def _dequeue(self, batch: Batch) -> None:
+        """From now on nobody joins it."""
+        self._queue.remove(batch)
+        if self._joinable.get(batch.carry) is batch:
+            del self._joinable[batch.carry]
+
     def _kick(self) -> None:
         """Each idle lane takes a batch, the oldest first."""
         self._kicked = False
-        while self._pending and self._idle:
-            carry, batch = next(iter(self._pending.items()))
-            del self._pending[carry]
+        while self._queue and self._idle:
+            batch = self._queue[0]
+            self._dequeue(batch)
             batch.sent_s = self.now_s
-            self._start(self._carry(self._idle.pop(), batch))
+            lane = self._idle.pop()
+            lane.carry(batch.carry(list(batch.names)), partial(self._done, lane, batch))
 
-    async def _carry(self, lane: Lane, batch: Batch) -> None:
-        try:
-            answer = await batch.carry(lane, list(batch.names))
-        except Unavailable:
-            self._ask_again(batch)
-        except BaseException:
-            batch.fail()
-            raise
-        else:
+    def _done(self, lane: Lane, batch: Batch, answer: Any, error: BaseException | None) -> None:
+        if lane in self._lanes:
+            self._idle.append(lane)
+        if error is None:
             batch.end(answer)
-        finally:
-            if lane in self._lanes:
-                self._idle.append(lane)
-                self._kick()
+        elif isinstance(error, Unavailable):
+            self._ask_again(batch)
+        else:
+            batch.fail()
+            raise error
+        self._kick()
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
         if batch.done.done() or self._is_closed:
             return
-        for name in batch.names:
-            again = self.join(batch.carry, name, self.now_s)
+        again = self._new_batch(batch.carry, self.now_s)
+        again.names = dict(batch.names)
         again.done.add_done_callback(lambda done: batch.end(again.answer) if done.exception() is None else None)
+        self._kick()
 
     async def _watch(self) -> None:
         """What has waited too long is told so; what is on a silent lane is asked again elsewhere; and a lane that stays
@@ -110,7 +126,7 @@ class Lanes:
         if now_s - batch.since_s >= self._timeout_s:
             batch.fail()
             if batch.sent_s is None:
-                del self._pending[batch.carry]
+                self._dequeue(batch)
         elif batch.sent_s is not None and now_s - batch.sent_s >= HEDGE_S and not batch.hedged:
             batch.hedged = True
             self._ask_again(batch)
@@ -123,15 +139,15 @@ class Lanes:
         self._start(self._replace())
 
     async def _add(self, check: Callable[[Connection], Awaitable[object]] | None = None) -> None:
-        lane = Lane(await self._connect(check), self._forget)
+        connection = await self._connect()
         try:
-            started_at = await asyncio.wait_for(self._primary(lane), CONNECT_S)
-        except TimeoutError:
-            lane.lose()
-            raise Unavailable from None
-        except BaseException:
-            lane.lose()
+            started_at = await asyncio.wait_for(_made_ready(connection, check), CONNECT_S)
+        except BaseException as error:
+            connection.pgconn.finish()
+            if isinstance(error, psycopg.Error | TimeoutError):
+                raise Unavailable from error
             raise
+        lane = Lane(connection, self._forget)
         for other in [other for other, its in self._lanes.items() if its != started_at]:
             other.lose()  # it still speaks to the server that was before a failover
         self._lanes[lane] = started_at
@@ -139,30 +155,13 @@ class Lanes:
         self._on_lost()  # once more, now that the new one is there
         self._kick()
 
-    async def _primary(self, lane: Lane) -> str:
-        """When its server started. Unavailable where it is a replica, whose answers lag."""
-        await lane.prepare()
-        [(is_replica, started_at)] = await lane.ask(b"where")
-        if is_replica == b"t" or started_at is None:
-            raise Unavailable
-        return started_at.decode()
-
-    async def _connect(self, check: Callable[[Connection], Awaitable[object]] | None) -> Connection:
+    async def _connect(self) -> Connection:
         try:
-            connection = await psycopg.AsyncConnection.connect(
+            return await psycopg.AsyncConnection.connect(
                 self._conninfo, autocommit=True, connect_timeout=int(CONNECT_S), application_name="identity lane"
             )
         except psycopg.OperationalError as error:
             raise Unavailable from error
-        try:
-            if check is not None:
-                await check(connection)
-        except BaseException as error:
-            connection.pgconn.finish()
-            if isinstance(error, psycopg.OperationalError):
-                raise Unavailable from error
-            raise
-        return connection
 
     def _forget(self, lane: Lane) -> None:
         """A lane is lost: nobody knows what happened meanwhile, so all is forgotten, now and once it is replaced."""
@@ -191,7 +190,8 @@ class Lanes:
 
     async def close(self) -> None:
         self._is_closed = True
-        self._pending.clear()
+        self._queue.clear()
+        self._joinable.clear()
         for batch in [*self._open]:
             batch.fail()
         while self._tasks:  # more than once: a task whose wait ends just then misses that it is cancelled
@@ -200,6 +200,19 @@ class Lanes:
             await asyncio.wait(self._tasks, timeout=TICK_S)
         for lane in [*self._lanes]:
             lane.lose()
+
+
+async def _made_ready(connection: Connection, check: Callable[[Connection], Awaitable[object]] | None) -> str:
+    """Prepares its statements, and says when its server started. Unavailable where it is a replica, whose answers
+    lag."""
+    if check is not None:
+        await check(connection)
+    for name, statement in PREPARED.items():
+        await connection.execute(f"PREPARE {name} AS {statement}".encode())
+    [(is_replica, started_at)] = await (await connection.execute(WHERE_WE_ARE.encode())).fetchall()
+    if is_replica:
+        raise Unavailable
+    return str(started_at)
 
 
 @asynccontextmanager

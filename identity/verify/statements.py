@@ -5,7 +5,8 @@ from __future__ import annotations
 LIVE = """
 SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
        array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
-       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash, c.n,
+       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash,
+       c.ref || ':' || c.n || ':' || c.xmin AS counter,
        CASE WHEN k.revoked_at IS NOT NULL            THEN 'revoked'
             WHEN k.disabled_at IS NOT NULL           THEN 'disabled'
             WHEN k.expires_at <= clock_timestamp()   THEN 'expired'
@@ -34,18 +35,20 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
 the planner from joining the keys by their tenant alone, which read every key of the tenant for each one asked."""
 
 PROOF = """
-SELECT ref, n, date_part('epoch', clock_timestamp()) FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT date_part('epoch', clock_timestamp()), string_agg(ref || ':' || n || ':' || xmin, ',')
+  FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 CHANGES = """
-SELECT ref, n, array_to_json(changes)::text FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT ref || ':' || n || ':' || xmin, array_to_json(changes)::text
+  FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 WHERE_WE_ARE = """
 SELECT pg_is_in_recovery(), pg_postmaster_start_time()::text
 """
 
-PREPARED = {b"live": LIVE, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
+PREPARED = {"live": LIVE, "proof": PROOF, "changes": CHANGES}
 
 SETTINGS = {
     "role": "identity_verifier",

@@ -50,6 +50,7 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "update_key": {"name": "till-8", "scopes": ["orders:read"], "metadata": {"till": 8}, "expires_at": None},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
+        "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
     }
 
