@@ -68,7 +68,8 @@ def _shown(case: Case) -> Iterator[Say]:
 def told(asked: argparse.Namespace, measured: Measured) -> None:
     """The tables, and the files beside them."""
     found: list[tuple[Case, Judged]] = [(case, each) for case in measured for each in judged(case, measured[case])]
-    out.print(targets(found))
+    if found:
+        out.print(targets(found))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     told = as_json(
         measured, found, cpus=os.cpu_count(), f2_reads=asked.f2_reads, rounds=asked.rounds, seconds=asked.seconds
