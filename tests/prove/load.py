@@ -25,7 +25,7 @@ UNKNOWN = (404, 409)
 
 @dataclass(slots=True)
 class Victim:
-    """A key, what kills it, and who has seen it alive and dead."""
+    """A key, what kills it, and who was asked about it."""
 
     key: Key
     question: bytes
@@ -33,7 +33,8 @@ class Victim:
     begun_ns: int | None = None
     acked_ns: int | None = None
     accepted: set[int] = field(default_factory=set)
-    refused: set[int] = field(default_factory=set)
+    asked_since: set[int] = field(default_factory=set)
+    """The workers who have answered a question that was sent when it was dead."""
 
 
 @dataclass(slots=True)
@@ -55,14 +56,16 @@ class Tally:
         self.verifications += 1
         took_ns = answer.got_ns - answer.sent_ns
         self.longest_ns = max(self.longest_ns, took_ns)
+        since = victim.acked_ns is not None and answer.sent_ns > victim.acked_ns
         if not answer.is_good:
             self.fail()
         elif answer.is_valid:
             victim.accepted.add(worker)
-            self.late += victim.acked_ns is not None and answer.sent_ns > victim.acked_ns
+            self.late += since
         else:
-            victim.refused.add(worker)
             self.wrong += victim.begun_ns is None or answer.got_ns < victim.begun_ns
+        if since and answer.is_good:
+            victim.asked_since.add(worker)
         if took_ns > SLOW_NS:
             self.last_trouble_ns = time.monotonic_ns()
 
@@ -88,7 +91,7 @@ class Load:
         self._random = Random(1)
         self._alive: list[Victim] = []
         self._dying: list[Victim] = []
-        """Being killed, or dead and not yet refused by both: here a late accept would show."""
+        """Being killed, or dead and not yet asked about at both: here a late accept would show."""
 
     async def run(self, tenants: Iterator[list[Key]]) -> None:
         clients = [asyncio.create_task(self._verify(n % len(self._ports))) for n in range(CLIENTS)]
@@ -142,7 +145,7 @@ class Load:
         return Victim(key, question, killing(n, key, self._admin_key))
 
     async def _kill(self, connection: Connection, victim: Victim) -> None:
-        """Once both workers have seen it alive; and the next only once both have seen it dead."""
+        """Once both workers have called it good; and the next only once both were asked again."""
         await self._until(lambda: len(victim.accepted) == len(self._ports))
         self._alive.remove(victim)
         self._dying.append(victim)
@@ -151,8 +154,7 @@ class Load:
         self.tally.revocations += 1
         if self.tally.revocations >= self._count // 3:
             self.under_way.set()
-        victim.refused.clear()
-        await self._until(lambda: len(victim.refused) == len(self._ports))
+        await self._until(lambda: len(victim.asked_since) == len(self._ports))
         self._dying.remove(victim)
 
     async def _acknowledged(self, connection: Connection, victim: Victim) -> int:
