@@ -88,7 +88,8 @@ def main() -> int:
         bench(asked, measured)
     except KeyboardInterrupt:
         err.print("[yellow]cut off: these are the cases that were through[/]")
-    told(asked, measured)
+    finally:
+        told(asked, measured)
     return 0
 
 
