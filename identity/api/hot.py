@@ -7,8 +7,8 @@ import json
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -23,13 +23,13 @@ from identity.api.strict_json import without_duplicates
 from identity.auth import Principal, whose
 from identity.errors import IdentityError
 from identity.fields import SCOPE_PATTERN
+from identity.key_limits import MAX_COUNT
 from identity.verify import Known, Verifier
 from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
-TEXTS = ("key", "app_id", "branch_id", "environment", "ip")
 MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
 _host = re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch
@@ -47,6 +47,10 @@ class Plain:
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+    method: str | None = None
+    path: str | None = None
+    cost: int = 1
+    costs: Mapping[str, int] = field(default_factory=dict)
 
 
 class HotPath:
@@ -174,14 +178,24 @@ def _plain(value: Any) -> Plain | None:
     if type(value) is not dict or "key" not in value:
         return None
     for name, member in value.items():
-        if name == "scopes":
-            if type(member) is not list or len(member) > MAX_SCOPES or not all(map(_is_scope, member)):
-                return None
-        elif type(member) is not str or name not in TEXTS:
+        test = _TESTS.get(name)
+        if test is None or not test(member):
             return None
     if "scopes" in value:
         value["scopes"] = tuple(value["scopes"])
     return Plain(**value)
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_cost(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_COUNT
+
+
+def _are_scopes(value: Any) -> bool:
+    return type(value) is list and len(value) <= MAX_SCOPES and all(map(_is_scope, value))
 
 
 def _is_scope(value: Any) -> bool:
@@ -192,6 +206,14 @@ def _is_scope(value: Any) -> bool:
 def _is_scope_text(text: str) -> bool:
     """Remembered, since the same few are asked for over and over."""
     return len(text) <= MAX_SCOPE_CHARS and _scope(text) is not None
+
+
+_TESTS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("key", "app_id", "branch_id", "environment", "ip", "method", "path"), _is_text),
+    "scopes": _are_scopes,
+    "cost": _is_cost,
+}
+"""`costs` are left to pydantic."""
 
 
 def _raising(error: BaseException) -> ASGIApp:
