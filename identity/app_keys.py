@@ -12,6 +12,16 @@ from identity import key_text
 from identity.db import IfMatch, Page, Row, Store, columns, in_order
 from identity.errors import Conflict, NotFound
 from identity.fields import AS_WHOLE, Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
+from identity.key_limits import (
+    AllowedIps,
+    AllowedRoute,
+    AllowedRoutes,
+    Credits,
+    CreditsPatch,
+    RateLimit,
+    RateLimits,
+    TopUp,
+)
 
 Type = Literal["secret", "public", "restricted", "service"]
 Environment = Literal["live", "test"]
@@ -38,6 +48,10 @@ class AppKey(Row):
     revoked_at: datetime | None
     revoke_reason: str | None
     rotated_from: str | None
+    credits: Credits | None
+    rate_limits: tuple[RateLimit, ...]
+    allowed_ips: tuple[str, ...]
+    allowed_routes: tuple[AllowedRoute, ...]
     last_used_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -60,6 +74,13 @@ class NewAppKey(Given):
     scopes: Scopes = ()
     metadata: Metadata = {}
     expires_at: Instant | None = None
+    credits: Credits | None = None
+    """None: it may be used any number of times."""
+    rate_limits: RateLimits = ()
+    allowed_ips: AllowedIps = ()
+    """Networks from which it may be used; none: from anywhere."""
+    allowed_routes: AllowedRoutes = ()
+    """None: for any."""
 
 
 class AppKeyChanges(Changes):
@@ -67,6 +88,10 @@ class AppKeyChanges(Changes):
     scopes: Scopes = unset()
     metadata: Metadata | None = unset()
     expires_at: Instant | None = unset()
+    credits: CreditsPatch | None = unset()
+    rate_limits: RateLimits = unset()
+    allowed_ips: AllowedIps = unset()
+    allowed_routes: AllowedRoutes = unset()
 
 
 class Rotation(Given):
@@ -87,11 +112,21 @@ class AppKeyFilter(Given):
     environment: Environment | None = None
 
 
-STORED = columns(AppKey, but=("last_used_at",))
+STORED = columns(AppKey, but=("credits", "last_used_at"))
 
-COLUMNS = f"""{STORED},
+
+def shown(limits: str) -> str:
+    """The select list; a statement that writes limits takes them from what it wrote: the table does not tell it yet."""
+    return f"""{STORED},
+       (SELECT app_keys.credits || jsonb_build_object('remaining', identity.refilled(
+                   app_keys.credits, limits.remaining, limits.refilled_at, clock_timestamp()))
+          FROM {limits} AS limits
+         WHERE limits.tenant_id = app_keys.tenant_id AND limits.key_id = app_keys.id) AS credits,
        (SELECT last_used_at FROM identity.key_last_uses AS used
          WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at"""
+
+
+COLUMNS = shown("identity.key_limits")
 
 GET = f"""
 SELECT {COLUMNS}
@@ -138,18 +173,33 @@ SELECT {COLUMNS}
 """
 
 ISSUE = f"""
-INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
-                               name, scopes, metadata, expires_at)
-SELECT %(tenant_id)s, tenant.ref || given.id, app.id, given.branch_id, given.user_id,
-       coalesce(app.settings ->> 'key_prefix', given.prefix), decode(given.secret_hash, 'hex'), given.type,
-       given.environment, given.name, given.scopes, given.metadata, given.expires_at
-  FROM jsonb_to_recordset(%(rows)s)
-       AS given (id text, branch_id text, user_id text, prefix text, secret_hash text, type text, environment text,
-                 name text, scopes text[], metadata jsonb, expires_at timestamptz)
-  JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
-  JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
- ORDER BY given.id
-RETURNING {COLUMNS}
+WITH given AS (
+    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix, given.*
+      FROM jsonb_to_recordset(%(rows)s)
+           AS given (id text, branch_id text, user_id text, prefix text, secret_hash text, type text, environment text,
+                     name text, scopes text[], metadata jsonb, expires_at timestamptz, credits jsonb,
+                     rate_limits jsonb, allowed_ips text[], allowed_routes jsonb)
+      JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
+      JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
+), issued AS (
+    INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
+                                   name, scopes, metadata, expires_at, credits, rate_limits, allowed_ips,
+                                   allowed_routes)
+    SELECT %(tenant_id)s, key, app, branch_id, user_id, coalesce(own_prefix, prefix), decode(secret_hash, 'hex'), type,
+           environment, name, scopes, metadata, expires_at, jsonb_strip_nulls(credits - 'remaining'), rate_limits,
+           allowed_ips, allowed_routes
+      FROM given
+     ORDER BY key
+    RETURNING {STORED}, credits
+), limits AS (
+    INSERT INTO identity.key_limits (tenant_id, key_id, remaining)
+    SELECT %(tenant_id)s, issued.id, coalesce((given.credits ->> 'remaining')::bigint, 0)
+      FROM issued JOIN given ON key = issued.id
+     WHERE issued.credits IS NOT NULL OR issued.rate_limits <> '[]'
+     ORDER BY key
+    RETURNING tenant_id, key_id, remaining, refilled_at
+)
+SELECT {shown("limits")} FROM issued AS app_keys
 """
 
 ROTATE = f"""
@@ -159,6 +209,11 @@ WITH held AS (
      WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
        AND revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
        FOR UPDATE
+), left_over AS (
+    SELECT remaining, refilled_at, counts
+      FROM identity.key_limits
+     WHERE tenant_id = %(tenant_id)s AND key_id = (SELECT key FROM held)
+       FOR UPDATE
 ), old AS (
     UPDATE identity.app_keys
        SET revoked_at = CASE WHEN %(grace_s)s = 0 THEN clock_timestamp() END,
@@ -167,34 +222,85 @@ WITH held AS (
                              ELSE least(until, clock_timestamp() + make_interval(secs => %(grace_s)s)) END
       FROM held
      WHERE tenant_id = %(tenant_id)s AND id = key
-    RETURNING tenant_id, id, app_id, branch_id, user_id, prefix, type, environment, name, scopes, metadata, until
+    RETURNING tenant_id, id, app_id, branch_id, user_id, prefix, type, environment, name, scopes, metadata, until,
+              credits, rate_limits, allowed_ips, allowed_routes
+), moved AS (
+    UPDATE identity.key_limits
+       SET remaining = 0
+     WHERE %(grace_s)s = 0 AND tenant_id = %(tenant_id)s AND key_id = (SELECT id FROM old)
+       AND EXISTS (SELECT FROM left_over WHERE left_over.remaining > 0)
+), issued AS (
+    INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
+                                   name, scopes, metadata, expires_at, rotated_from, credits, rate_limits, allowed_ips,
+                                   allowed_routes)
+    SELECT tenant_id, left(id, 6) || %(random_id)s, app_id, branch_id, user_id, prefix, %(secret_hash)s, type,
+           environment, name, scopes, metadata, until, id, credits, rate_limits, allowed_ips, allowed_routes
+      FROM old
+    RETURNING {STORED}, credits
+), limits AS (
+    INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
+    SELECT issued.tenant_id, issued.id, remaining, refilled_at, counts
+      FROM issued, left_over
+    RETURNING tenant_id, key_id, remaining, refilled_at
 )
-INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
-                               name, scopes, metadata, expires_at, rotated_from)
-SELECT tenant_id, left(id, 6) || %(random_id)s, app_id, branch_id, user_id, prefix, %(secret_hash)s, type, environment,
-       name, scopes, metadata, until, id
-  FROM old
-RETURNING {COLUMNS}
+SELECT {shown("limits")} FROM issued AS app_keys
 """
 
 UPDATE = f"""
 WITH given AS (
     SELECT key, changes FROM jsonb_to_recordset(%(rows)s) AS given (key text, changes jsonb)
 ), held AS (
-    SELECT id AS key FROM identity.app_keys
+    SELECT id AS key, credits AS credits_before FROM identity.app_keys
      WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = ANY (%(names)s::text[])
      ORDER BY id FOR UPDATE
+), changed AS (
+    UPDATE identity.app_keys
+       SET (name, scopes, metadata, expires_at, credits, rate_limits, allowed_ips, allowed_routes) = (
+               SELECT new.name, new.scopes,
+                      identity.merge_patch(app_keys.metadata, changes -> 'metadata'), new.expires_at,
+                      CASE WHEN changes -> 'credits' = 'null' THEN NULL
+                           ELSE identity.merge_patch(app_keys.credits, changes -> 'credits') - 'remaining' END,
+                      new.rate_limits, new.allowed_ips, new.allowed_routes
+                 FROM jsonb_populate_record(app_keys, changes) AS new)
+      FROM given JOIN held USING (key)
+     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key AND id = ANY (%(names)s::text[])
+       AND (SELECT count(*) FROM held) = cardinality(%(names)s::text[])
+       AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+    RETURNING {STORED}, credits, credits_before, (changes -> 'credits' ->> 'remaining')::bigint AS remaining
+), clock AS (
+    SELECT clock_timestamp() AS at
+), limits AS (
+    INSERT INTO identity.key_limits AS limits (tenant_id, key_id, remaining)
+    SELECT tenant_id, id, coalesce(remaining, 0)
+      FROM changed
+     WHERE credits IS NOT NULL OR rate_limits <> '[]'
+     ORDER BY id
+    ON CONFLICT (tenant_id, key_id) DO UPDATE SET (remaining, refilled_at) = (
+        SELECT coalesce(changed.remaining, CASE WHEN credits_before IS NULL THEN 0 ELSE
+                        identity.refilled(credits_before, limits.remaining, limits.refilled_at, at) END),
+               CASE WHEN credits IS DISTINCT FROM credits_before THEN at
+                    ELSE identity.last_refill(credits, limits.refilled_at, at) END
+          FROM changed, clock WHERE id = limits.key_id)
+    RETURNING tenant_id, key_id, remaining, refilled_at
 )
-UPDATE identity.app_keys
-   SET (name, scopes, metadata, expires_at) = (
-           SELECT new.name, new.scopes,
-                  identity.merge_patch(app_keys.metadata, changes -> 'metadata'), new.expires_at
-             FROM jsonb_populate_record(app_keys, changes) AS new)
-  FROM given JOIN held USING (key)
- WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = key AND id = ANY (%(names)s::text[])
-   AND (SELECT count(*) FROM held) = cardinality(%(names)s::text[])
-   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
-RETURNING {COLUMNS}
+SELECT {shown("limits")} FROM changed AS app_keys
+"""
+
+TOP_UP = f"""
+WITH clock AS (
+    SELECT clock_timestamp() AS at
+), limits AS (
+    UPDATE identity.key_limits AS limits
+       SET remaining = coalesce(%(set)s, identity.refilled(credits, remaining, refilled_at, at) + %(add)s),
+           refilled_at = identity.last_refill(credits, refilled_at, at)
+      FROM identity.app_keys AS key, clock
+     WHERE limits.tenant_id = %(tenant_id)s AND key_id = %(id)s AND key.tenant_id = limits.tenant_id AND key.id = key_id
+       AND app_id = %(app_id)s AND credits IS NOT NULL
+    RETURNING limits.tenant_id, key_id, remaining, refilled_at
+)
+SELECT {shown("limits")}
+  FROM identity.app_keys
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND EXISTS (SELECT FROM limits)
 """
 
 SET_DISABLED = f"""
@@ -288,6 +394,14 @@ class AppKeyStore(Store[AppKey]):
     async def update_many(self, tenant_id: str, app_id: str, changes: Mapping[str, AppKeyChanges]) -> list[AppKey]:
         """All or none, in the order given; an error's ordinal says which was wrong."""
         return await self._update_all(UPDATE, GET_MANY, tenant_id, changes, app_id=app_id)
+
+    async def top_up(self, tenant_id: str, app_id: str, id: str, given: TopUp) -> AppKey:
+        """Adds credits to those that remain, or sets them, whatever is taken meanwhile."""
+        key = await self._first(TOP_UP, tenant_id, app_id=app_id, id=id, add=given.add, set=given.set)
+        if key is None:
+            await self.get(tenant_id, app_id, id)
+            raise Conflict("no_credits", "This key takes no credits: change it to have some first.")
+        return key
 
     async def disable(self, tenant_id: str, app_id: str, id: str) -> AppKey:
         return await self._set_disabled(tenant_id, app_id, id, disabled=True)

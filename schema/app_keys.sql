@@ -16,6 +16,10 @@ CREATE TABLE identity.app_keys (
     revoked_at    timestamptz,
     revoke_reason text,
     rotated_from  text COLLATE "C",
+    credits       jsonb,
+    rate_limits   jsonb       NOT NULL DEFAULT '[]',
+    allowed_ips   text[]      NOT NULL DEFAULT '{}',
+    allowed_routes jsonb      NOT NULL DEFAULT '[]',
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT key_taken PRIMARY KEY (tenant_id, id),
@@ -33,7 +37,13 @@ CREATE TABLE identity.app_keys (
     CONSTRAINT revoke_reason_invalid CHECK (length(revoke_reason) BETWEEN 1 AND 200),
     CONSTRAINT public_key_too_broad CHECK (type <> 'public' OR (app_id <> 'identity' AND '*' <> ALL (scopes))),
     CONSTRAINT restricted_key_too_broad CHECK (type <> 'restricted' OR (cardinality(scopes) > 0 AND '*' <> ALL (scopes))),
-    CONSTRAINT service_key_has_owner CHECK (type <> 'service' OR user_id IS NULL)
+    CONSTRAINT service_key_has_owner CHECK (type <> 'service' OR user_id IS NULL),
+    CONSTRAINT credits_invalid CHECK (jsonb_typeof(credits) = 'object' AND octet_length(credits::text) <= 200),
+    CONSTRAINT refill_incomplete CHECK ((credits ? 'refill_amount') = (credits ? 'refill_interval_s')),
+    CONSTRAINT rate_limits_too_many CHECK (CASE jsonb_typeof(rate_limits) WHEN 'array' THEN jsonb_array_length(rate_limits) <= 5 ELSE false END),
+    CONSTRAINT allowed_ips_too_many CHECK (cardinality(allowed_ips) <= 100),
+    CONSTRAINT allowed_routes_too_many CHECK (CASE jsonb_typeof(allowed_routes) WHEN 'array' THEN jsonb_array_length(allowed_routes) <= 100 ELSE false END),
+    CONSTRAINT management_key_limited CHECK (app_id <> 'identity' OR (credits IS NULL AND rate_limits = '[]' AND cardinality(allowed_ips) = 0 AND allowed_routes = '[]'))
 );
 CREATE UNIQUE INDEX already_rotated ON identity.app_keys (tenant_id, rotated_from) WHERE revoked_at IS NULL;
 CREATE INDEX app_keys_by_branch ON identity.app_keys (tenant_id, app_id, branch_id, id);
@@ -86,10 +96,11 @@ CREATE TRIGGER parents_live AFTER INSERT ON identity.app_keys REFERENCING NEW TA
         'branches', 'p.tenant_id = n.tenant_id AND p.app_id = n.app_id AND p.id = n.branch_id', 'branch_not_found',
         'users', 'p.tenant_id = n.tenant_id AND p.id = n.user_id', 'user_not_found');
 
-GRANT SELECT, INSERT, DELETE, UPDATE (name, scopes, metadata, expires_at, disabled_at, revoked_at, revoke_reason)
+GRANT SELECT, INSERT, DELETE, UPDATE (name, scopes, metadata, expires_at, disabled_at, revoked_at, revoke_reason,
+                                      credits, rate_limits, allowed_ips, allowed_routes)
     ON identity.app_keys TO identity_app;
 GRANT SELECT (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment, name, scopes, metadata,
-              expires_at, disabled_at, revoked_at)
+              expires_at, disabled_at, revoked_at, credits, rate_limits, allowed_ips, allowed_routes)
     ON identity.app_keys TO identity_verifier;
 
 COMMENT ON TABLE identity.app_keys IS 'API keys. The text is {prefix}_{environment}_{id}_{secret}{checksum}, and is shown once.';
@@ -99,3 +110,5 @@ COMMENT ON COLUMN identity.app_keys.secret_hash IS
     'SHA-256 of 256 random bits: nothing to guess, so nothing to slow down; a slow hash would let anyone burn the CPU with wrong keys.';
 COMMENT ON COLUMN identity.app_keys.rotated_from IS
     'The key it succeeded. No foreign key: a swept predecessor must not take its successor along. Unique among the living, so that undoing a rotation leaves a way on.';
+COMMENT ON COLUMN identity.app_keys.credits IS 'How they are refilled; NULL where it takes none. What remains moves, and so is in key_limits.';
+COMMENT ON COLUMN identity.app_keys.allowed_ips IS 'Networks from which it may be used; empty: from anywhere.';

@@ -12,6 +12,7 @@ SET search_path = identity;
 \ir user_apps.sql
 \ir app_keys.sql
 \ir key_last_uses.sql
+\ir key_limits.sql
 \ir tenant_counters.sql
 \ir idempotency_keys.sql
 \ir tenant_changes.sql

@@ -11,6 +11,7 @@ from identity.app_keys import AppKey, AppKeyChanges, AppKeyFilter, IssuedKey, Ne
 from identity.apps import IDENTITY
 from identity.auth import must_outrank
 from identity.db import Page
+from identity.key_limits import TopUp
 from identity.stores import Stores
 
 table = Table("keys")
@@ -24,7 +25,7 @@ SELF_ROTATION_GRACE_S = 60
 
 
 @asynccontextmanager
-async def outranked(call: Call[AppKeyChanges] | Call[Rotation] | Call[None]) -> AsyncIterator[Stores]:
+async def outranked(call: Call[AppKeyChanges] | Call[Rotation] | Call[TopUp] | Call[None]) -> AsyncIterator[Stores]:
     """Stores in which the caller acts on a key of `identity` that holds no more than the caller: held for as long as it
     takes, or it could gain rank in between."""
     tenant_id, app_id, key_id = (call.path[name] for name in ("tenant_id", "app_id", "key_id"))
@@ -118,6 +119,26 @@ async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: 
     async with outranked(call) as stores:
         key = await stores.app_keys.rotate(tenant_id, app_id, key_id, grace_s=grace_s)
     return Answer(201, key, f"/v1/tenants/{tenant_id}/apps/{app_id}/keys/{key.id}")
+
+
+@table.post(
+    f"{ONE}/credits",
+    scope="keys:write",
+    takes=TopUp,
+    answers=AppKey,
+    status=200,
+    action=True,
+    raises=("insufficient_rank", "no_credits", "credits_max_reached"),
+    called="top-up",
+)
+async def top_up_key(call: Call[TopUp], tenant_id: str, app_id: str, key_id: str) -> AppKey:
+    """Top up a key's credits.
+
+    Adds to what remains, or sets it, without a race against what is taken meanwhile. Moves neither `updated_at` nor
+    the ETag.
+    """
+    async with outranked(call) as stores:
+        return await stores.app_keys.top_up(tenant_id, app_id, key_id, call.body)
 
 
 @table.action(f"{ONE}/revoke", scope="keys:write", takes=Revocation, answers=AppKey)

@@ -7,8 +7,9 @@ import json
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,18 +17,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
 from identity.api.problems import edge_headers
+from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
 from identity.api.strict_json import without_duplicates
 from identity.auth import Principal, whose
 from identity.errors import IdentityError
 from identity.fields import SCOPE_PATTERN
+from identity.key_limits import MAX_COUNT
 from identity.verify import Known, Verifier
 from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
-TEXTS = ("key", "app_id", "branch_id", "environment", "ip")
 MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
 _host = re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch
@@ -45,6 +47,10 @@ class Plain:
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+    method: str | None = None
+    path: str | None = None
+    cost: int = 1
+    costs: Mapping[str, int] = field(default_factory=dict)
 
 
 class HotPath:
@@ -77,7 +83,7 @@ class HotPath:
         if caller is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
-        await _send(send, id, told[0] if is_one else items(told))
+        await _send(scope, send, id, told[0] if is_one else items(told))
         if (duration_s := time.perf_counter() - started_s) >= SLOW_S:
             self.envelope.log_slow(scope, id, caller, duration_s)
 
@@ -172,18 +178,42 @@ def _plain(value: Any) -> Plain | None:
     if type(value) is not dict or "key" not in value:
         return None
     for name, member in value.items():
-        if name == "scopes":
-            if type(member) is not list or len(member) > MAX_SCOPES or not all(map(_is_scope, member)):
-                return None
-        elif type(member) is not str or name not in TEXTS:
+        test = _TESTS.get(name)
+        if test is None or not test(member):
             return None
     if "scopes" in value:
         value["scopes"] = tuple(value["scopes"])
     return Plain(**value)
 
 
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_cost(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_COUNT
+
+
+def _are_scopes(value: Any) -> bool:
+    return type(value) is list and len(value) <= MAX_SCOPES and all(map(_is_scope, value))
+
+
 def _is_scope(value: Any) -> bool:
-    return type(value) is str and len(value) <= MAX_SCOPE_CHARS and _scope(value) is not None
+    return type(value) is str and _is_scope_text(value)
+
+
+@lru_cache(1024)
+def _is_scope_text(text: str) -> bool:
+    """Remembered, since the same few are asked for over and over."""
+    return len(text) <= MAX_SCOPE_CHARS and _scope(text) is not None
+
+
+_TESTS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("key", "app_id", "branch_id", "environment", "ip", "method", "path"), _is_text),
+    "scopes": _are_scopes,
+    "cost": _is_cost,
+}
+"""`costs` are left to pydantic."""
 
 
 def _raising(error: BaseException) -> ASGIApp:
@@ -193,13 +223,15 @@ def _raising(error: BaseException) -> ASGIApp:
     return raising
 
 
-_HEADERS = [
-    (b"content-type", b"application/json"),
-    *((name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if name != "X-Request-Id"),
-]
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if value]
+_HEADERS.append((b"content-type", b"application/json"))
+_HEAD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
 
 
-async def _send(send: Callable[[Message], Awaitable[None]], id: str, body: bytes) -> None:
-    headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _send(scope: Scope, send: Send, id: str, body: bytes) -> None:
+    at_once = scope.get("extensions", {}).get(AT_ONCE)
+    size, its = b"%d" % len(body), id.encode()
+    if at_once is None or not at_once(b"%bx-request-id: %b\r\ncontent-length: %b\r\n" % (_HEAD, its, size), body):
+        headers = [*_HEADERS, (b"x-request-id", its), (b"content-length", size)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from starlette.responses import Response
@@ -63,17 +64,15 @@ async def whoami(call: Call[None]) -> Response:
     As a verification would tell of it, for any live key of any app.
     """
     assert call.principal.known is not None
-    return Response(call.principal.known.answer, media_type="application/json")
+    return Response(await call.service.verifier.look(call.principal.known), media_type="application/json")
 
 
 async def tell(verifier: Verifier, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
     """The verdicts, as far as they are this caller's to see, in JSON."""
-    told = []
-    for its, what in zip(known, asked, strict=True):
-        if its.key_id and not caller.may_verify(its):
-            its = NOT_FOUND
-        told.append(its.told(judge(its, what)))
-    return told
+    seen = [its if not its.key_id or caller.may_verify(its) else NOT_FOUND for its in known]
+    if not any(its.is_limited for its in seen):
+        return [its.told(judge(its, what)) for its, what in zip(seen, asked, strict=True)]
+    return await asyncio.gather(*(verifier.tell(its, what) for its, what in zip(seen, asked, strict=True)))
 
 
 def items(told: Sequence[bytes]) -> bytes:

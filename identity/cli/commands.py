@@ -163,7 +163,7 @@ def _kind(annotation: Any) -> Any:
     if get_origin(annotation) is Literal or annotation in (bool, int):
         return annotation
     if get_origin(annotation) is tuple:
-        return list
+        return dict if _kind(get_args(annotation)[0]) is dict else list
     return dict if get_origin(annotation) is dict or hasattr(annotation, "model_fields") else str
 
 

@@ -90,7 +90,11 @@ CHAIN = (
     Link("environment", "key", "for {environment}, as asked", {"wrong_environment": "it is for {environment}"}),
     Link("asked app", "key", "of {app_id}, as asked", {"wrong_app": "it is of {app_id}"}),
     Link("asked branch", "key", "good for the branch asked for", {"wrong_branch": "it is bound to {branch_id}"}),
+    Link("address", "key", "may be used from {ip}", {"ip_not_allowed": "it may not be used from {ip}"}),
+    Link("route", "key", "may be used for {route}", {"route_not_allowed": "it may not be used for {route}"}),
     Link("scopes", "key", "may do {asked}", {"insufficient_scope": "asked {asked}, and it holds {scopes}"}),
+    Link("rate limits", "key", "{rate_limits}", {"rate_limited": "{rate_limits}, and it would take {cost}"}),
+    Link("credits", "key", "{credits} credits left", {"credits_exhausted": "{credits} left, and it would take {cost}"}),
 )
 """In the order in which a verdict judges them."""
 
@@ -102,6 +106,9 @@ def verify(
     branch_id: Annotated[str | None, typer.Option(help="The branch it must be good for.")] = None,
     environment: Annotated[str | None, typer.Option(help="live or test.")] = None,
     ip: Annotated[str | None, typer.Option(help="Where it is used from.")] = None,
+    method: Annotated[str | None, typer.Option(help="With path: what it is used for.")] = None,
+    path: Annotated[str | None, typer.Option(help="With method: what it is used for.")] = None,
+    cost: Annotated[int, typer.Option(help="What to take of its limits; 0 looks without taking.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict as the API gives it.")] = False,
 ) -> None:
     """Explain whether a key is good, link by link. Exit code 1: it is not.
@@ -115,6 +122,9 @@ def verify(
             branch_id=branch_id,
             environment=environment,
             ip=ip,
+            method=method,
+            path=path,
+            cost=cost,
         )
     except ValidationError as error:
         found = error.errors(include_input=False)[0]
@@ -148,7 +158,11 @@ async def _verify(settings: Settings, asked: Verification) -> Verdict:
 def explained(asked: Verification, verdict: Verdict) -> Tree:
     """The chain as a tree: green as far as it holds, red where it fails, dim where nothing was judged any more."""
     says = {name: _said(value) for name, value in verdict.model_dump(mode="json").items()}
-    says["asked"] = _said(list(asked.scopes))
+    says |= {"asked": _said(list(asked.scopes)), "ip": asked.ip or "no address", "cost": str(asked.cost)}
+    says["route"] = f"{asked.method or 'no method'} {asked.path or 'and no path'}"
+    says["rate_limits"] = ", ".join(
+        f"{each.name}: {each.remaining} of {each.limit}" for each in verdict.rate_limits or ()
+    )
     absent = _absent(asked, verdict)
     root = Tree(Text(verdict.code, style="bold green" if verdict.valid else "bold red"))
     branches, state = {"": root}, "holds"
@@ -179,10 +193,14 @@ def _absent(asked: Verification, verdict: Verdict) -> dict[str, str]:
         "environment": (asked.environment, "no environment asked for"),
         "asked app": (asked.app_id, "no app asked for"),
         "asked branch": (asked.branch_id, "no branch asked for"),
+        "address": (asked.ip, "good from anywhere"),
+        "route": (asked.path, "good for any route"),
         "scopes": (asked.scopes, "no scope asked for"),
+        "rate limits": (verdict.rate_limits, "no rate limits"),
+        "credits": (verdict.credits is not None, "takes no credits"),
     }
     return {name: instead for name, (value, instead) in nothing.items() if not value}
 
 
 def _said(value: Any) -> str:
-    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

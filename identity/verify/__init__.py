@@ -4,7 +4,7 @@ arrived."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from identity.db import check_login
@@ -12,6 +12,7 @@ from identity.errors import StartError, Unavailable
 from identity.settings import Settings
 from identity.verify.known import MALFORMED, NOT_FOUND, Known
 from identity.verify.lanes import open_lanes
+from identity.verify.limits import Limits
 from identity.verify.memory import Memory
 from identity.verify.statements import LIVE
 from identity.verify.verdicts import Asked, Verdict, Verdicts, Verification, Verifications, covers, judge, verdict
@@ -37,21 +38,23 @@ __all__ = [
 
 @asynccontextmanager
 async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
-    """A worker's lanes, past any pooler, and its memory."""
-    variable = "IDENTITY_LANES_DATABASE_URL"
+    """A worker's lanes, past any pooler, and its memory. What takes has a lane of its own: it waits for the disk, and
+    for replicas that are synchronous, and what only reads must not."""
     memory = Memory(settings.remembered_keys)
-    lanes = open_lanes(
+    opening = partial(
+        open_lanes,
         settings.lanes_url,
-        size=settings.verify_connections,
         timeout_s=settings.verify_timeout_s,
-        on_lost=memory.forget_all,
         check=partial(check_login, single_login=settings.single_login),
     )
-    try:
-        opened = await lanes.__aenter__()
-    except Unavailable:
-        raise StartError(f"The database does not answer: check that it runs and that {variable} names it.") from None
-    try:
-        yield Verifier(memory, opened)
-    finally:
-        await lanes.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        try:
+            lanes = await stack.enter_async_context(
+                opening(size=settings.verify_connections, on_lost=memory.forget_all)
+            )
+            taking = await stack.enter_async_context(opening(size=1, on_lost=lambda: None))
+        except Unavailable:
+            variable = "IDENTITY_LANES_DATABASE_URL"
+            sentence = f"The database does not answer: check that it runs and that {variable} names it."
+            raise StartError(sentence) from None
+        yield Verifier(memory, lanes, Limits(taking))

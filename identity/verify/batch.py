@@ -26,17 +26,19 @@ class Shared(asyncio.Future[None]):
 class Batch:
     """Look-ups that wait for one statement, which is not sent yet."""
 
-    __slots__ = ("answer", "carry", "done", "hedged", "names", "sent_s", "since_s")
+    __slots__ = ("answer", "carry", "done", "hedged", "names", "once", "sent_s", "since_s")
 
-    def __init__(self, carry: Carry, since_s: float) -> None:
+    def __init__(self, carry: Carry, since_s: float, *, once: bool = False) -> None:
         self.carry = carry
+        self.once = once
+        """What takes is never asked again, whatever becomes of its lane: nobody knows whether it took."""
         self.since_s = since_s
         """When the first of those arrived who wait."""
         self.sent_s: float | None = None
         self.names: dict[str, None] = {}
         self.done = Shared()
         self.answer: Any = None
-        self.hedged = False
+        self.hedged = once
 
     @property
     def is_full(self) -> bool:

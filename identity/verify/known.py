@@ -8,14 +8,20 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
+from identity.key_limits import Network
+from identity.verify.limits import Taken
+from identity.verify.rules import Route, parse_ips, parse_routes
+
 FOR_EVER_S = float("inf")
 
 _VALID = b'{"valid":true,"code":"valid",'
 _CODE = b'{"valid":false,"code":"%b",'
 _REST = (
     b'"tenant_id":%b,"app_id":%b,"branch_id":%b,"user_id":%b,"key_id":%b,"name":%b,"type":%b,"environment":%b,'
-    b'"scopes":%b,"metadata":%b,"expires_at":%b}'
+    b'"scopes":%b,"metadata":%b,"expires_at":%b'
 )
+_NOTHING_TAKEN = b',"credits":null,"rate_limits":null}'
+_TAKEN = b',"credits":%b,"rate_limits":%b}'
 _NULL = b"null"
 
 
@@ -40,6 +46,10 @@ class Known:
     """The tenant's change counter up to which this holds."""
     epoch: int = 0
     """Of the memory, when it was asked for."""
+    allowed_ips: tuple[Network, ...] = ()
+    allowed_routes: tuple[Route, ...] = ()
+    is_limited: bool = False
+    """Whether it takes credits, or counts against rate limits."""
     caller: Any = None
     """Room for what the layer above makes of it, once."""
 
@@ -47,9 +57,14 @@ class Known:
         """The verdict in JSON; by another code where its chain is good, and not for what was asked."""
         return self.answer if code == self.code else _CODE % code.encode() + self.answer[len(_VALID) :]
 
+    def told_taken(self, taken: Taken) -> bytes:
+        """The verdict of a good key, with what is left of its limits."""
+        credits, rate_limits = (json.dumps(each).encode() for each in (taken.credits, taken.rate_limits))
+        return self.told(taken.code)[: -len(_NOTHING_TAKEN)] + _TAKEN % (credits, rate_limits)
+
 
 def _nothing(code: str) -> Known:
-    return Known(code, _CODE % code.encode() + _REST % ((_NULL,) * 11))
+    return Known(code, _CODE % code.encode() + _REST % ((_NULL,) * 11) + _NOTHING_TAKEN)
 
 
 MALFORMED = _nothing("malformed")
@@ -60,7 +75,7 @@ def known(row: Any, epoch: int) -> Known:
     """From a row of the look-up. What makes ids and scopes needs no escaping in JSON."""
     tenant_id, app_id, branch_id, user_id, key_id, name, type, environment, scopes, metadata, expires_at = row[:11]
     expires = None if expires_at is None else datetime.fromisoformat(expires_at.decode())
-    code = row[14]
+    code, is_limited, allowed_ips, allowed_routes = row[14:18]
     answer = (_VALID if code == b"valid" else _CODE % code) + _REST % (
         *(_NULL if each is None else b'"%b"' % each for each in (tenant_id, app_id, branch_id, user_id, key_id)),
         json.dumps(name.decode(), ensure_ascii=False).encode(),
@@ -69,6 +84,7 @@ def known(row: Any, epoch: int) -> Known:
         metadata,
         _NULL if expires is None else b'"%b"' % _instant(expires),
     )
+    answer += _NOTHING_TAKEN
     id = key_id.decode()
     return Known(
         intern(code.decode()),
@@ -84,6 +100,9 @@ def known(row: Any, epoch: int) -> Known:
         intern(id[:6]),
         int(row[13].split(b":")[1]),
         epoch,
+        parse_ips(json.loads(allowed_ips)) if allowed_ips else (),
+        parse_routes(json.loads(allowed_routes)) if allowed_routes else (),
+        is_limited == b"t",
     )
 
 

@@ -52,13 +52,13 @@ class Lanes:
     def now_s(self) -> float:
         return self._loop.time()
 
-    def join(self, carry: Carry, name: str, since_s: float) -> Batch:
+    def join(self, carry: Carry, name: str, since_s: float, *, once: bool = False) -> Batch:
         """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
         if self._is_closed:
             raise Unavailable
         batch = self._joinable.get(carry)
         if batch is None or batch.is_full:
-            batch = self._new_batch(carry, since_s)
+            batch = self._new_batch(carry, since_s, once=once)
         batch.names[name] = None
         if since_s < batch.since_s:
             batch.since_s = since_s
@@ -67,8 +67,8 @@ class Lanes:
             self._loop.call_soon(self._kick)
         return batch
 
-    def _new_batch(self, carry: Carry, since_s: float) -> Batch:
-        batch = self._joinable[carry] = Batch(carry, since_s)
+    def _new_batch(self, carry: Carry, since_s: float, *, once: bool = False) -> Batch:
+        batch = self._joinable[carry] = Batch(carry, since_s, once=once)
         self._queue.append(batch)
         self._open.add(batch)
         batch.done.add_done_callback(lambda _: self._open.discard(batch))
@@ -95,8 +95,10 @@ class Lanes:
             self._idle.append(lane)
         if error is None:
             batch.end(answer)
-        elif isinstance(error, Unavailable):
+        elif isinstance(error, Unavailable) and not batch.once:
             self._ask_again(batch)
+        elif isinstance(error, Unavailable):
+            batch.fail()
         else:
             batch.fail()
             raise error

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from identity.db import json_loads
-from identity.fields import Metadata, Scopes
+from identity.fields import AS_WHOLE, Metadata, Scopes
+from identity.key_limits import MAX_COUNT, LimitName
 from identity.verify.known import Known
+from identity.verify.rules import ip_allowed, route_allowed
 
 MAX_BATCH = 1_000
+
+Cost = Annotated[int, Field(ge=0, le=MAX_COUNT), AS_WHOLE]
 
 
 class Verification(BaseModel):
@@ -27,6 +31,13 @@ class Verification(BaseModel):
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+    """From where it is used; judged by the key's `allowed_ips`, as method and path are by its `allowed_routes`."""
+    method: str | None = None
+    path: str | None = None
+    cost: Cost = 1
+    """What it takes of credits and of each rate limit; 0 looks without taking."""
+    costs: Annotated[dict[LimitName, Cost], Field(max_length=20)] = {}
+    """What it takes of rate limits by their names instead."""
 
 
 class Verifications(BaseModel):
@@ -35,6 +46,16 @@ class Verifications(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: Annotated[tuple[Verification, ...], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class RateLimitLeft(BaseModel):
+    """What a key may still take within a rate limit's window."""
+
+    name: str
+    limit: int
+    remaining: int
+    reset_s: int
+    """After how long the first of what was taken is given back."""
 
 
 class Verdict(BaseModel):
@@ -56,6 +77,9 @@ class Verdict(BaseModel):
     scopes: tuple[str, ...] | None = None
     metadata: Metadata | None = None
     expires_at: datetime | None = None
+    credits: int | None = None
+    """What remains; null where it takes none, or was refused before."""
+    rate_limits: tuple[RateLimitLeft, ...] | None = None
 
 
 class Verdicts(BaseModel):
@@ -77,6 +101,16 @@ class Asked(Protocol):
     def branch_id(self) -> str | None: ...
     @property
     def environment(self) -> str | None: ...
+    @property
+    def ip(self) -> str | None: ...
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def cost(self) -> int: ...
+    @property
+    def costs(self) -> Mapping[str, int]: ...
 
 
 def verdict(told: bytes) -> Verdict:
@@ -89,16 +123,28 @@ def covers(granted: Iterable[str], scope: str) -> bool:
 
 
 def judge(known: Known, asked: Asked) -> str:
-    """The code: the chain first, then what is asked for; the first that fails."""
+    """The code, before anything is taken: the chain first, then what is asked for; the first that fails."""
     if known.code != "valid":
         return known.code
+    return _misplaced(known, asked) or _misused(known, asked) or "valid"
+
+
+def _misplaced(known: Known, asked: Asked) -> str | None:
     if asked.environment not in (None, known.environment):
         return "wrong_environment"
     if asked.app_id not in (None, known.app_id):
         return "wrong_app"
     if asked.branch_id is not None and known.branch_id not in (None, asked.branch_id):
         return "wrong_branch"
+    return None
+
+
+def _misused(known: Known, asked: Asked) -> str | None:
+    if not ip_allowed(known.allowed_ips, asked.ip):
+        return "ip_not_allowed"
+    if not route_allowed(known.allowed_routes, asked.method, asked.path):
+        return "route_not_allowed"
     for scope in asked.scopes:
         if scope not in known.scopes and not covers(known.scopes, scope):
             return "insufficient_scope"
-    return "valid"
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
@@ -15,9 +15,10 @@ from identity.verify.batch import Batch
 from identity.verify.known import MALFORMED, NOT_FOUND, Known, known
 from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
+from identity.verify.limits import Limits
 from identity.verify.memory import Memory, Proof
 from identity.verify.statements import array
-from identity.verify.verdicts import Verdict, Verification, judge, verdict
+from identity.verify.verdicts import Asked, Verdict, Verification, judge, verdict
 
 
 @dataclass(slots=True)
@@ -42,14 +43,29 @@ class Found:
 class Verifier:
     """Looks keys up as a role that may read the chain of all tenants and nothing else."""
 
-    def __init__(self, memory: Memory, lanes: Lanes) -> None:
+    def __init__(self, memory: Memory, lanes: Lanes, limits: Limits) -> None:
         self.memory = memory
         self.lanes = lanes
+        self.limits = limits
 
     async def verify(self, asked: Verification) -> Verdict:
         """The whole chain, then what is asked for; the first that fails gives the code."""
-        known = await self.look_up(asked.key)
-        return verdict(known.told(judge(known, asked)))
+        return verdict(await self.tell(await self.look_up(asked.key), asked))
+
+    async def tell(self, known: Known, asked: Asked) -> bytes:
+        """The verdict in JSON; what a good key has limits for is taken now."""
+        code = judge(known, asked)
+        if code != "valid" or not known.is_limited:
+            return known.told(code)
+        return await self._take(known, asked.cost, asked.costs)
+
+    async def look(self, known: Known) -> bytes:
+        """The verdict of its chain, without taking anything."""
+        return await self._take(known, 0, {}) if known.is_limited else known.answer
+
+    async def _take(self, known: Known, cost: int, costs: Mapping[str, int]) -> bytes:
+        taken = await self.limits.take(known.tenant_id, known.key_id, cost, costs, self.lanes.now_s)
+        return known.told_taken(taken)
 
     async def look_up(self, text: str) -> Known:
         """The key and its chain. Unavailable within a second where the database does not answer."""

@@ -18,11 +18,16 @@ OF_A_TENANT = [route for route in ROUTES if "tenant_id" in route.params]
 WITH_BODY = [route for route in ROUTES if route.takes is not None]
 LISTS = [route for route in ROUTES if route.where is not None]
 
-REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")}
-"""What lives cannot be purged."""
+REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")} | {"top_up_key": 409}
+"""What lives cannot be purged, and what takes no credits is not topped up."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
+LIMITS = {
+    "rate_limits": [{"name": "minute", "limit": 60, "window_s": 60}],
+    "allowed_ips": ["192.0.2.0/24", "2001:db8::1"],
+    "allowed_routes": [{"methods": ["GET"], "path": "/orders/*"}, {"path": "/stock/**"}],
+}
 
 
 def path_of(route: Route, org: Organisation, **other: str) -> str:
@@ -46,8 +51,23 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "create_user": {"username": "Bob", "email": "bob@example.com", "full_name": "Bob", "metadata": {"a": [1, {}]}},
         "put_user": {"username": "Ana", "email": None},
         "update_user": {"username": "ana", "email": "ana@example.com", "full_name": None},
-        "issue_key": {"name": "till-7", "branch_id": "mad", "user_id": "ana", "expires_at": "2099-01-01T00:00:00Z"},
-        "update_key": {"name": "till-8", "scopes": ["orders:read"], "metadata": {"till": 8}, "expires_at": None},
+        "issue_key": {
+            "name": "till-7",
+            "branch_id": "mad",
+            "user_id": "ana",
+            "expires_at": "2099-01-01T00:00:00Z",
+            **LIMITS,
+            "credits": {"remaining": 10, "refill_amount": 5, "refill_interval_s": 60},
+        },
+        "update_key": {
+            "name": "till-8",
+            "scopes": ["orders:read"],
+            "metadata": {"till": 8},
+            "expires_at": None,
+            **LIMITS,
+            "credits": {"remaining": 20},
+        },
+        "top_up_key": {"add": 5},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
         "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},

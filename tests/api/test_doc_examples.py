@@ -67,9 +67,10 @@ class Story:
 
 
 def same(example: Any, real: Any) -> bool:
-    """But for instants, and what the service makes up."""
+    """But for instants, how long is left, and what the service makes up."""
     if isinstance(example, dict) and isinstance(real, dict):
-        return example.keys() == real.keys() and all(same(example[name], real[name]) for name in example)
+        names = example.keys() - {"reset_s"}
+        return example.keys() == real.keys() and all(same(example[name], real[name]) for name in names)
     if isinstance(example, list) and isinstance(real, list):
         return len(example) == len(real) and all(map(same, example, real))
     if isinstance(example, str) and INSTANT.fullmatch(example):

@@ -12,7 +12,7 @@ from identity.key_text import compose, new_secret
 from tests.conftest import Api, Organisation
 
 WHOSE = ("tenant_id", "app_id", "branch_id", "user_id", "key_id")
-WHAT = ("name", "type", "environment", "scopes", "metadata", "expires_at")
+WHAT = ("name", "type", "environment", "scopes", "metadata", "expires_at", "credits", "rate_limits")
 MEMBERS = {"valid", "code", *WHOSE, *WHAT}
 NOTHING = dict.fromkeys((*WHOSE, *WHAT))
 
@@ -41,6 +41,8 @@ async def test_a_good_key_is_told_of(target: Organisation) -> None:
         "scopes": ["orders:*"],
         "metadata": {},
         "expires_at": None,
+        "credits": None,
+        "rate_limits": None,
     }
 
 

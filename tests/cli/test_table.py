@@ -12,6 +12,7 @@ import typer
 
 from identity.api import ROUTES
 from identity.api.routes import Route
+from identity.app_keys import AppKeyChanges
 from identity.cli import app
 from identity.settings import Settings
 from identity.stores import Stores
@@ -87,6 +88,9 @@ def ids(route: Route, org: Organisation) -> list[str]:
 
 
 async def call(shell: Shell, route: Route, org: Organisation, *more: str, typed: str = "") -> Done:
+    if route.name == "top_up_key":
+        changes = AppKeyChanges.model_validate({"credits": {"remaining": 7}})
+        await org.stores.app_keys.update(org.id, "shop", org.key.id, changes)
     words = [route.noun, route.verb, *ids(route, org), *more, "--json"]
     return await asyncio.to_thread(shell, *words, typed=typed)
 
@@ -146,10 +150,14 @@ def options(route: Route, body: dict[str, Any]) -> list[str]:
         flag = f"--{name.replace('_', '-')}"
         if value is None:
             found += ["--unset", name] if route.method == "PATCH" else []
-        elif isinstance(value, list):
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             found += [word for item in value for word in (flag.removesuffix("s"), item)]
         elif value is not False:
-            found += [flag] if value is True else [flag, json.dumps(value) if isinstance(value, dict) else str(value)]
+            found += (
+                [flag]
+                if value is True
+                else [flag, json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+            )
     return found
 
 

@@ -37,6 +37,16 @@ ASKED = {
     "wrong_app": ["--app-id", "desk"],
     "wrong_branch": ["--branch-id", "bcn"],
     "insufficient_scope": ["--scope", "orders:read", "--scope", "stock:read"],
+    "ip_not_allowed": ["--ip", "192.0.3.1"],
+    "route_not_allowed": ["--method", "GET"],
+    "rate_limited": ["--cost", "2"],
+    "credits_exhausted": ["--cost", "1"],
+}
+LIMITS = {
+    "ip_not_allowed": "keys update T shop K --allowed-ip 192.0.2.0/24",
+    "route_not_allowed": 'keys update T shop K --allowed-routes [{"path":"/a"}]',
+    "rate_limited": 'keys update T shop K --rate-limits [{"name":"minute","limit":1,"window_s":60}]',
+    "credits_exhausted": 'keys update T shop K --credits {"remaining":0}',
 }
 MENDABLE = [code for code in SPOILS if code != "revoked"]
 NOT_WITH = {
@@ -52,7 +62,7 @@ def shell(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Shell
 
 
 def spoil(shell: Shell, org: Organisation, code: str) -> None:
-    words = [{"T": org.id, "K": org.key.id}.get(word, word) for word in SPOILS[code].split()]
+    words = [{"T": org.id, "K": org.key.id}.get(word, word) for word in (SPOILS | LIMITS)[code].split()]
     shell.answer(*words)
 
 
@@ -77,8 +87,9 @@ def mend_of(tree: str) -> str:
 
 def test_each_code_of_a_verdict_has_its_link_in_the_order_of_judgement() -> None:
     source = "".join(inspect.getsource(module) for module in (statements, verdicts))
-    judged = re.findall(r"THEN '(\w+)'", source) + re.findall(r'\.but\("(\w+)"\)', source)
-    assert ["malformed", "not_found", *judged] == ORDER
+    judged = re.findall(r"THEN '(\w+)'", source) + re.findall(r'return "(\w+)"', source)
+    taken = ["rate_limited", "credits_exhausted"]
+    assert ["malformed", "not_found", *judged, *taken] == ORDER
     assert {*SPOILS, *ASKED, "malformed", "not_found"} == set(ORDER)
 
 
@@ -96,7 +107,7 @@ def test_it_is_green_before_red_at_and_dim_after_the_link_that_fails(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    if code in SPOILS:
+    if code in SPOILS | LIMITS:
         spoil(shell, org, code)
     elif code == "not_found":
         shell.answer("keys", "delete", org.id, "shop", org.key.id, "--yes")

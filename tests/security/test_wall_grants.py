@@ -29,8 +29,9 @@ JUDGED = {
     "users": "tenant_id id status deleted_at",
     "user_apps": "tenant_id app_id user_id status",
     "app_keys": "tenant_id id app_id branch_id user_id prefix secret_hash type environment name scopes metadata"
-    " expires_at disabled_at revoked_at",
+    " expires_at disabled_at revoked_at credits rate_limits allowed_ips allowed_routes",
     "key_last_uses": "tenant_id key_id last_used_at created_at updated_at",
+    "key_limits": "tenant_id key_id remaining refilled_at counts created_at updated_at",
     "tenant_changes": "tenant_id ref n changes",
 }
 """What the verifier may read: what a verdict says, is judged or proved by."""
@@ -93,12 +94,13 @@ def rights(database: Database, role: str) -> set[str]:
         return {right for [right] in connection.execute(RIGHTS, {"role": role}).fetchall()}
 
 
-def test_the_verifier_reads_what_is_judged_and_writes_last_uses_alone(database: Database) -> None:
+def test_the_verifier_reads_what_is_judged_and_writes_last_uses_and_what_is_taken_alone(database: Database) -> None:
     last_uses = JUDGED["key_last_uses"].split()
     assert rights(database, "identity_verifier") == {
         *(f"SELECT {table}.{column}" for table, columns in JUDGED.items() for column in columns.split()),
         *(f"INSERT key_last_uses.{column}" for column in last_uses),
         "UPDATE key_last_uses.last_used_at",
+        *(f"UPDATE key_limits.{column}" for column in ("remaining", "refilled_at", "counts")),
     }
 
 
@@ -169,6 +171,12 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
         ("identity_verifier", "UPDATE identity.app_keys SET revoked_at = NULL"),
         ("identity_verifier", "UPDATE identity.key_last_uses SET key_id = 'another'"),
         ("identity_verifier", "DELETE FROM identity.key_last_uses"),
+        ("identity_verifier", "UPDATE identity.app_keys SET credits = NULL"),
+        ("identity_verifier", "UPDATE identity.key_limits SET key_id = 'another'"),
+        ("identity_verifier", "INSERT INTO identity.key_limits (tenant_id, key_id) VALUES ('a', 'b')"),
+        ("identity_verifier", "DELETE FROM identity.key_limits"),
+        ("identity_app", "UPDATE identity.key_limits SET key_id = 'another'"),
+        ("identity_app", "DELETE FROM identity.key_limits"),
         ("identity_platform", "SELECT FROM identity.users"),
         ("identity_platform", "SELECT FROM identity.app_keys"),
         ("identity_platform", "UPDATE identity.tenants SET name = 'Mine'"),

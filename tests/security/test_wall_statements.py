@@ -49,6 +49,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     }
     if module is app_keys:
         row |= {"id": "0" * 16, "prefix": "isk", "secret_hash": "00" * 32, "type": "secret", "environment": "live"}
+        row |= {"rate_limits": [], "allowed_ips": [], "allowed_routes": [], "credits": {"remaining": 9}}
     if module is apps:
         row |= {"type": "web"}
     given: dict[str, Any] = dict.fromkeys(("if_match", "name", "domain", "status", "type", "username", "email", "code"))
@@ -57,6 +58,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"after": "", "limit": 50, "deleted": False, "environment": None, "by_platform": True, "after_s": 0}
     given |= {"froms": ["active"], "to": "suspended" if module in (tenants, users) else "disabled", "disabled": True}
     given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}
+    given |= {"add": 1, "set": None}
     patch = {"key": id, "changes": CHANGES}
     return given | {"changes": Jsonb(CHANGES), "rows": Jsonb([CHANGES | row | patch])}
 

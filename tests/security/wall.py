@@ -81,6 +81,13 @@ def use_everything(database: Database, org: Organisation) -> None:
         org.id,
         org.key.id,
     )
+    execute(database.admin_url, "UPDATE identity.app_keys SET credits = '{}' WHERE id = %s", org.key.id)
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.key_limits (tenant_id, key_id, remaining) VALUES (%s, %s, 7)",
+        org.id,
+        org.key.id,
+    )
     execute(
         database.admin_url,
         "INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,10 +16,11 @@ from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
 from identity.apps import AppFilter
 from identity.branches import BranchChanges, BranchFilter, NewBranch
 from identity.db import Session, settings_of
+from identity.key_limits import TopUp
 from identity.stores import Stores, open_stores
 from identity.tenants import TenantChanges, TenantFilter
 from identity.users import NewUser, UserChanges, UserFilter
-from identity.verify.statements import LIVE, SETTINGS
+from identity.verify.statements import LIVE, SETTINGS, TAKE
 from tests import server
 from tests.conftest import settings_for
 
@@ -40,18 +42,20 @@ SELECT tenant_id, CASE WHEN id > 'u2' THEN 'shop' ELSE 'desk' END, id FROM ident
  WHERE tenant_id = 'vast' AND right(id, 1) = '0';
 INSERT INTO identity.app_keys (tenant_id, id, app_id, prefix, secret_hash, name)
 SELECT id, ref || lpad('1', 16, '0'), 'shop', 'isk', sha256('x'), 'Key' FROM identity.tenants WHERE id <> 'vast';
-INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, name)
-SELECT 'vast', ref || lpad(n::text, 16, '0'), 'shop', 'b' || n, 'u' || n, 'isk', sha256('x'), 'Key'
+INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, name, credits)
+SELECT 'vast', ref || lpad(n::text, 16, '0'), 'shop', 'b' || n, 'u' || n, 'isk', sha256('x'), 'Key', '{}'
   FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+INSERT INTO identity.key_limits (tenant_id, key_id, remaining)
+SELECT tenant_id, id, 1000 FROM identity.app_keys WHERE tenant_id = 'vast';
 INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)
 SELECT 'vast', 'key:' || n, 'id', 'hash', 201, 'sealed' FROM generate_series(1, 50000) AS n;
-ANALYZE identity.idempotency_keys;
+ANALYZE identity.idempotency_keys, identity.key_limits;
 ANALYZE identity.tenants, identity.apps, identity.users, identity.branches, identity.user_apps, identity.app_keys;
 """
 SCANS = """
 SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
  WHERE schemaname = 'identity'
-   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys')
+   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'key_limits', 'idempotency_keys')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -185,6 +189,7 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     ),
     "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), {"key_taken"}),
     "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), {"key_taken"}),
+    "top a key up": (lambda s, key: s.app_keys.top_up("vast", "shop", key, TopUp(add=1)), {"key_limit_taken"}),
     "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), {"key_taken"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
@@ -221,3 +226,18 @@ def test_a_look_up_of_the_hot_path_uses_an_index_for_each_link_of_the_chain(big:
     assert plan.indexes & EITHER_WAY
     assert plan.scanned == []
     assert plan.blocks <= FEW
+
+
+def test_what_takes_uses_an_index_for_each_row(big: server.Database) -> None:
+    [(ref,)] = server.execute(big.admin_url, "SELECT ref FROM identity.tenants WHERE id = 'vast'")
+    ask = {"tenant_id": "vast", "cost": 1, "costs": {}, "times": 1}
+    asked = json.dumps([ask | {"key_id": ref + str(n).zfill(16)} for n in (1, 500, 19999)])
+    plan = Plan()
+    with psycopg.connect(settings_of(big.service_url, **SETTINGS), cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute(b"PREPARE take (jsonb) AS " + TAKE.encode())
+        found = connection.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE take (%s)", [asked]).fetchone()
+    assert found is not None
+    plan.add(found[0][0]["Plan"])
+    assert plan.indexes == {"key_limit_taken", "key_taken"}
+    assert plan.scanned == []
+    assert touched(found[0][0]["Plan"]) <= FEW

@@ -42,7 +42,8 @@ def column_of(annotation: Any) -> tuple[str, bool]:
     if annotation is datetime:
         return "timestamptz", False
     if get_origin(annotation) is tuple:
-        return f"{column_of(get_args(annotation)[0])[0]}[]", False
+        each = column_of(get_args(annotation)[0])[0]
+        return each if each == "jsonb" else f"{each}[]", False
     if get_origin(annotation) is dict or issubclass(annotation, BaseModel):
         return "jsonb", False
     raise AssertionError(f"no column holds {annotation}")

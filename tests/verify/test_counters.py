@@ -10,6 +10,7 @@ import pytest
 from identity.app_keys import AppKeyChanges, NewAppKey
 from identity.apps import AppChanges, NewApp
 from identity.branches import BranchChanges, NewBranch
+from identity.key_limits import TopUp
 from identity.stores import Stores
 from identity.tenants import NewTenant, TenantChanges
 from identity.users import NewUser, UserChanges
@@ -36,6 +37,13 @@ async def _with_a_bare_app(stores: Stores, tenant_id: str, _: str) -> None:
 
 
 KEY, ANA, ALL = {"key"}, {"user ana"}, {"*"}
+
+
+async def _top_up(stores: Stores, tenant_id: str, _: str) -> None:
+    new = NewAppKey.model_validate({"name": "new", "credits": {"remaining": 1}})
+    key = await stores.app_keys.issue(tenant_id, "shop", new)
+    await stores.app_keys.top_up(tenant_id, "shop", key.id, TopUp(add=1))
+
 
 RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
     "app_keys.update": (lambda s, t, k: s.app_keys.update(t, "shop", k, AppKeyChanges(name="new")), None, KEY),
@@ -115,6 +123,7 @@ RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
 """What is done, what before it, and what it names."""
 
 QUIET: dict[str, Do] = {
+    "app_keys.top_up": _top_up,
     "app_keys.issue": lambda s, t, _: s.app_keys.issue(t, "shop", NewAppKey(name="new", user_id="ana")),
     "app_keys.issue_many": lambda s, t, _: s.app_keys.issue_many(t, "shop", [NewAppKey(name=n) for n in NAMED]),
     "users.create": lambda s, t, _: s.users.create(t, NewUser(username="bo")),

@@ -26,6 +26,10 @@ CODES = {
     "public_key_too_broad": Code(400, "A public key may not be of the app `identity`, nor carry `*`."),
     "restricted_key_too_broad": Code(400, "A restricted key must carry scopes, and none of them `*`."),
     "service_key_has_owner": Code(400, "A service key has no owner: leave `user_id` out."),
+    "refill_incomplete": Code(400, "Credits are refilled by an amount and an interval, or not at all."),
+    "management_key_limited": Code(
+        400, "Keys of the app `identity` have no credits, rate limits, allowed addresses or routes."
+    ),
     "not_a_management_scope": Code(400, "Keys of the app `identity` carry management scopes only."),
     "scope_not_allowed": Code(400, "The app's `allowed_scopes` do not cover a scope."),
     "invalid_token": Code(401, "There is no `Authorization: Bearer KEY`, or the key is not known."),
@@ -72,6 +76,8 @@ CODES = {
     "purge_too_early": Code(409, "It was deleted too recently to be purged."),
     "already_rotated": Code(409, "The key has a living successor."),
     "key_not_live": Code(409, "Only a live key can be rotated."),
+    "no_credits": Code(409, "The key takes no credits; change it to have some first."),
+    "credits_max_reached": Code(409, "The key would have more credits than a key may have."),
     "idempotency_in_progress": Code(409, "Another request with this Idempotency-Key has not ended yet."),
     "idempotency_answer_lost": Code(
         409, "It was done before, and its answer was sealed under a secret key that is gone."

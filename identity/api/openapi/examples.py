@@ -12,11 +12,13 @@ from identity.api.health import Health, Readiness
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
+from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
 from identity.verify import MALFORMED, Verdict, verdict
+from identity.verify.verdicts import RateLimitLeft
 
 
 class Example(NamedTuple):
@@ -112,6 +114,10 @@ _KEY = AppKey(
     revoked_at=None,
     revoke_reason=None,
     rotated_from=None,
+    credits=Credits(remaining=1000, refill_amount=100, refill_interval_s=3600),
+    rate_limits=(RateLimit(name="minute", limit=60, window_s=60),),
+    allowed_ips=("192.0.2.0/24",),
+    allowed_routes=(AllowedRoute(methods=("GET",), path="/orders/**"),),
     last_used_at=None,
     **_TIMES,
 )
@@ -125,12 +131,22 @@ _ADMIN_KEY = _KEY.model_copy(
         "scopes": ("*",),
         "metadata": {},
         "expires_at": None,
+        "credits": None,
+        "rate_limits": (),
+        "allowed_ips": (),
+        "allowed_routes": (),
     }
 )
-_VERDICT = Verdict(valid=True, code="valid", key_id=KEY_ID, **_KEY.model_dump(include=set(Verdict.model_fields)))
-_ADMIN_VERDICT = Verdict(
-    valid=True, code="valid", key_id=ADMIN_KEY_ID, **_ADMIN_KEY.model_dump(include=set(Verdict.model_fields))
+_TOLD = set(Verdict.model_fields) - {"credits", "rate_limits"}
+_VERDICT = Verdict(
+    valid=True,
+    code="valid",
+    key_id=KEY_ID,
+    **_KEY.model_dump(include=_TOLD),
+    credits=999,
+    rate_limits=(RateLimitLeft(name="minute", limit=60, remaining=59, reset_s=63),),
 )
+_ADMIN_VERDICT = Verdict(valid=True, code="valid", key_id=ADMIN_KEY_ID, **_ADMIN_KEY.model_dump(include=_TOLD))
 
 
 def _shown(row: BaseModel, **changed: Any) -> dict[str, Any]:
@@ -167,7 +183,9 @@ _TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
 _APP_GIVEN = _given(_APP, "id", "name", "type", "settings")
 _BRANCH_GIVEN = _given(_BRANCH, "id", "code", "name", "type", "address", "contact", "settings")
 _USER_GIVEN = _given(_USER, "id", "username", "email", "full_name")
-_KEY_GIVEN = _given(_KEY, "name", "branch_id", "user_id", "scopes", "metadata", "expires_at")
+_USE = {"ip": "192.0.2.7", "method": "GET", "path": "/orders/7"}
+_LIMITS = ("credits", "rate_limits", "allowed_ips", "allowed_routes")
+_KEY_GIVEN = _given(_KEY, "name", "branch_id", "user_id", "scopes", "metadata", "expires_at", *_LIMITS)
 
 
 def _without_id(given: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -223,11 +241,14 @@ EXAMPLES: dict[str, Example] = {
     "revoke_key": Example({"reason": "till stolen"}, _shown(_KEY, revoked_at=LATER, revoke_reason="till stolen")),
     "disable_key": _answered(_KEY, disabled_at=LATER),
     "enable_key": _answered(_KEY),
+    "top_up_key": Example(
+        {"add": 500}, _shown(_KEY, credits=Credits(remaining=1500, refill_amount=100, refill_interval_s=3600))
+    ),
     "verify_keys": Example(
-        {"keys": [{"key": KEY, "scopes": ["orders:read"]}, {"key": "no key of ours"}]},
+        {"keys": [{"key": KEY, "scopes": ["orders:read"], **_USE}, {"key": "no key of ours"}]},
         {"items": [_shown(_VERDICT), _shown(verdict(MALFORMED.answer))]},
     ),
-    "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
+    "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad", **_USE}, _shown(_VERDICT)),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),
     "readyz": _answered(Readiness(status="ok", database="ok", migrations="ok", lanes="ok")),

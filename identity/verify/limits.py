@@ -1,0 +1,141 @@
+"""Taking from what limits a key. PostgreSQL decides, in one statement for all that wait: so it is exact on any number
+of workers and hosts. What takes is never asked again, or it could take twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, zip_longest
+from math import ceil
+from typing import Any
+
+from identity.errors import Unavailable
+from identity.verify.lane import ask
+from identity.verify.lanes import Lanes
+from identity.verify.statements import SLOTS
+
+PATIENCE_S = 0.5
+"""How long a key may be held by somebody else before it is 503."""
+PAUSE_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whether there was enough of all, and what is left."""
+
+    code: str
+    """valid, rate_limited or credits_exhausted."""
+    credits: int | None = None
+    rate_limits: tuple[dict[str, Any], ...] = ()
+    """Of each its name, limit, what remains, and after how many seconds the first of what was taken is given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Those who ask the same of one key are one row of the statement, and told how many of them there is room for."""
+
+    tenant_id: str
+    key_id: str
+    cost: int
+    costs: tuple[tuple[str, int], ...]
+
+    def row(self, times: int) -> dict[str, Any]:
+        key = {"tenant_id": self.tenant_id, "key_id": self.key_id}
+        return {**key, "cost": self.cost, "costs": dict(self.costs), "times": times}
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the statement says of one Ask."""
+
+    granted: int
+    credits: int | None
+    windows: list[dict[str, Any]]
+    at_s: float
+
+    @classmethod
+    def of(cls, row: Any) -> Room:
+        granted, credits, windows, at_s = row[2:]
+        return cls(int(granted), None if credits is None else int(credits), json.loads(windows), float(at_s))
+
+    def deal(self, ask: Ask, nth: int) -> Taken:
+        """To the nth of those who asked, as if they had come one after the other."""
+        later = max(self.granted - nth - 1, 0)
+        return Taken(
+            "valid" if nth < self.granted else self._refusal(),
+            None if self.credits is None else self.credits + later * ask.cost,
+            tuple(self._told(window, later) for window in self.windows),
+        )
+
+    def _refusal(self) -> str:
+        return (
+            "rate_limited" if any(self._left(each, 0) < each["cost"] for each in self.windows) else "credits_exhausted"
+        )
+
+    def _left(self, window: dict[str, Any], later: int) -> int:
+        return max(int(window["limit"] - window["used"] - (self.granted - later) * window["cost"]), 0)
+
+    def _told(self, window: dict[str, Any], later: int) -> dict[str, Any]:
+        first = window["first"]
+        if first is None and self.granted * window["cost"]:
+            first = window["slot"]
+        ends_s = 0.0 if first is None else (first + SLOTS + 1) * window["window_s"] / SLOTS - self.at_s
+        left = self._left(window, later)
+        return {"name": window["name"], "limit": window["limit"], "remaining": left, "reset_s": max(ceil(ends_s), 0)}
+
+
+class Limits:
+    """Takes for all verifications of a worker, over its lanes."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._names = map(str, count())
+        self._asked: dict[str, Ask] = {}
+
+    async def take(self, tenant_id: str, key_id: str, cost: int, costs: Mapping[str, int], since_s: float) -> Taken:
+        """All limits or none. Unavailable where nobody knows whether it took."""
+        ask = Ask(tenant_id, key_id, cost, tuple(sorted(costs.items())))
+        while (taken := await self._try(ask)) is None:
+            if self._lanes.now_s - since_s >= PATIENCE_S:
+                raise Unavailable
+            await asyncio.sleep(PAUSE_S)
+        return taken
+
+    async def _try(self, ask: Ask) -> Taken | None:
+        """None where somebody else has the key's row."""
+        name = next(self._names)
+        self._asked[name] = ask
+        try:
+            batch = self._lanes.join(self._take, name, self._lanes.now_s, once=True)
+            await batch.done
+        finally:
+            del self._asked[name]
+        taken: Taken | None = batch.answer.get(name)
+        return taken
+
+    async def _take(self, names: list[str]) -> dict[str, Taken]:
+        """Whoever has left before it is sent takes nothing."""
+        asking: dict[Ask, list[str]] = defaultdict(list)
+        for name in names:
+            if its := self._asked.get(name):
+                asking[its].append(name)
+        found: dict[str, Taken] = {}
+        for asks in _in_turn(asking):
+            rows = await ask(b"take", json.dumps([its.row(len(asking[its])) for its in asks]).encode())
+            rooms = {(row[0], row[1]): Room.of(row) for row in rows}
+            for its in asks:
+                if room := rooms.get((its.tenant_id.encode(), its.key_id.encode())):
+                    found |= {name: room.deal(its, nth) for nth, name in enumerate(asking[its])}
+        return found
+
+
+def _in_turn(asks: Iterable[Ask]) -> Iterator[list[Ask]]:
+    """No key twice in one statement, which could not see what it takes itself."""
+    by_key: dict[tuple[str, str], list[Ask]] = defaultdict(list)
+    for its in asks:
+        by_key[its.tenant_id, its.key_id].append(its)
+    for turn in zip_longest(*by_key.values()):
+        yield [its for its in turn if its is not None]
