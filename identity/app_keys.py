@@ -38,6 +38,8 @@ class AppKey(Row):
     revoked_at: datetime | None
     revoke_reason: str | None
     rotated_from: str | None
+    rotated_to: str | None
+    """Its living successor, else the one that was revoked last."""
     last_used_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -87,9 +89,12 @@ class AppKeyFilter(Given):
     environment: Environment | None = None
 
 
-STORED = columns(AppKey, but=("last_used_at",))
+STORED = columns(AppKey, but=("rotated_to", "last_used_at"))
 
 COLUMNS = f"""{STORED},
+       (SELECT next.id FROM identity.app_keys AS next
+         WHERE next.tenant_id = app_keys.tenant_id AND next.rotated_from = app_keys.id
+         ORDER BY next.revoked_at DESC NULLS FIRST LIMIT 1) AS rotated_to,
        (SELECT last_used_at FROM identity.key_last_uses AS used
          WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at"""
 
@@ -152,18 +157,24 @@ SELECT %(tenant_id)s, tenant.ref || given.id, app.id, given.branch_id, given.use
 RETURNING {COLUMNS}
 """
 
+# Rotated once more, after its successor was revoked, it counts how long it was to live before the first rotation, which
+# the revoked one tells: what was left of the old grace would else be the end of the new key too.
 ROTATE = f"""
 WITH held AS (
-    SELECT id AS key, expires_at AS until
+    SELECT id AS key,
+           nullif(greatest(coalesce(expires_at, 'infinity'),
+                           (SELECT max(coalesce(undone.expires_at, 'infinity')) FROM identity.app_keys AS undone
+                             WHERE undone.tenant_id = app_keys.tenant_id AND undone.rotated_from = app_keys.id)),
+                  'infinity') AS until
       FROM identity.app_keys
      WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
        AND revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
-       FOR UPDATE
+       FOR UPDATE OF app_keys
 ), old AS (
     UPDATE identity.app_keys
        SET revoked_at = CASE WHEN %(grace_s)s = 0 THEN clock_timestamp() END,
            revoke_reason = CASE WHEN %(grace_s)s = 0 THEN 'rotated' END,
-           expires_at = CASE WHEN %(grace_s)s = 0 THEN until
+           expires_at = CASE WHEN %(grace_s)s = 0 THEN expires_at
                              ELSE least(until, clock_timestamp() + make_interval(secs => %(grace_s)s)) END
       FROM held
      WHERE tenant_id = %(tenant_id)s AND id = key
@@ -268,7 +279,11 @@ class AppKeyStore(Store[AppKey]):
 
     async def rotate(self, tenant_id: str, app_id: str, id: str, *, grace_s: int = 0) -> IssuedKey:
         """A successor with all that the old key had. The old one lives on for the grace, or is revoked at once.
-        Conflict already_rotated, or key_not_live where it is revoked, disabled or expired."""
+        Conflict already_rotated, or key_not_live where it is revoked, disabled or expired.
+
+        To revoke the successor while the old one lives is the way back: the old one rotates again as if for the first
+        time. Until then it keeps the end that its grace set, since revoking lengthens nobody's life; an update of
+        `expires_at` does."""
         secret = key_text.new_secret()
         made = {"random_id": key_text.new_random_id(), "secret_hash": key_text.hash_secret(secret)}
         try:

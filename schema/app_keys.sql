@@ -39,6 +39,7 @@ CREATE UNIQUE INDEX already_rotated ON identity.app_keys (tenant_id, rotated_fro
 CREATE INDEX app_keys_by_branch ON identity.app_keys (tenant_id, app_id, branch_id, id);
 CREATE INDEX app_keys_by_app ON identity.app_keys (tenant_id, app_id, id);
 CREATE INDEX app_keys_by_user ON identity.app_keys (tenant_id, user_id, id);
+CREATE INDEX app_keys_by_rotation ON identity.app_keys (tenant_id, rotated_from) WHERE rotated_from IS NOT NULL;
 
 ALTER TABLE identity.app_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.app_keys FORCE ROW LEVEL SECURITY;
@@ -98,4 +99,4 @@ COMMENT ON COLUMN identity.app_keys.user_id IS 'Its owner: a key dies with the u
 COMMENT ON COLUMN identity.app_keys.secret_hash IS
     'SHA-256 of 256 random bits: nothing to guess, so nothing to slow down; a slow hash would let anyone burn the CPU with wrong keys.';
 COMMENT ON COLUMN identity.app_keys.rotated_from IS
-    'The key it succeeded. No foreign key: a swept predecessor must not take its successor along. Unique among the living, so that undoing a rotation leaves a way on.';
+    'The key it succeeded. No foreign key: a swept predecessor must not take its successor along. Unique among the living, so that undoing a rotation leaves a way on. By it the old key finds those that succeeded it, the revoked ones too.';

@@ -177,6 +177,7 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"app_taken"},
     ),
     "get a key": (lambda s, key: s.app_keys.get("vast", "shop", key), {"key_taken"}),
+    "what keys were rotated to": (lambda s, _: s.app_keys.list("vast"), {"app_keys_by_rotation"}),
     "keys of an app": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(app_id="desk")), {"app_keys_by_app"}),
     "keys of a user": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(user_id="u500")), {"app_keys_by_user"}),
     "keys of a branch": (

@@ -112,6 +112,7 @@ _KEY = AppKey(
     revoked_at=None,
     revoke_reason=None,
     rotated_from=None,
+    rotated_to=None,
     last_used_at=None,
     **_TIMES,
 )
