@@ -21,6 +21,14 @@ PREFIXES: dict[Type, str] = {"secret": "isk", "public": "ipk", "restricted": "ir
 """Not sk_, which scanners take for another vendor's."""
 
 
+class Leak(Row):
+    """Where a key was found, as it was told to us."""
+
+    source: str
+    url: str | None
+    reported_at: datetime
+
+
 class AppKey(Row):
     tenant_id: str
     id: str
@@ -41,6 +49,8 @@ class AppKey(Row):
     rotated_to: str | None
     """Its living successor, else the one that was revoked last."""
     last_used_at: datetime | None
+    leaks: tuple[Leak, ...]
+    """Up to ten reports of it; public keys are revoked by none."""
     created_at: datetime
     updated_at: datetime
 
@@ -89,14 +99,18 @@ class AppKeyFilter(Given):
     environment: Environment | None = None
 
 
-STORED = columns(AppKey, but=("rotated_to", "last_used_at"))
+STORED = columns(AppKey, but=("rotated_to", "last_used_at", "leaks"))
 
 COLUMNS = f"""{STORED},
        (SELECT next.id FROM identity.app_keys AS next
          WHERE next.tenant_id = app_keys.tenant_id AND next.rotated_from = app_keys.id
          ORDER BY next.revoked_at DESC NULLS FIRST LIMIT 1) AS rotated_to,
        (SELECT last_used_at FROM identity.key_last_uses AS used
-         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at"""
+         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('source', source, 'url', url, 'reported_at', leak.created_at)
+                                  ORDER BY number), '[]')
+          FROM identity.key_leaks AS leak
+         WHERE leak.tenant_id = app_keys.tenant_id AND leak.key_id = app_keys.id) AS leaks"""
 
 GET = f"""
 SELECT {COLUMNS}

@@ -10,6 +10,7 @@ import pytest
 
 from identity.api import ROUTES
 from identity.api.routes import ANY_KEY, PUBLIC, Route
+from identity.key_text import compose, new_secret
 from tests.conftest import Api, Organisation
 
 GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
@@ -22,6 +23,7 @@ REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch",
 """What lives cannot be purged."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
+NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 
 
@@ -50,6 +52,7 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "update_key": {"name": "till-8", "scopes": ["orders:read"], "metadata": {"till": 8}, "expires_at": None},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
+        "report_leak": {"key": NOBODYS_KEY, "source": "code search", "url": "https://code.example.com/till.py"},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
     }
 

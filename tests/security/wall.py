@@ -83,6 +83,12 @@ def use_everything(database: Database, org: Organisation) -> None:
     )
     execute(
         database.admin_url,
+        "INSERT INTO identity.key_leaks (tenant_id, key_id, number, source) VALUES (%s, %s, 1, 'code search')",
+        org.id,
+        org.key.id,
+    )
+    execute(
+        database.admin_url,
         "INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)"
         " VALUES (%s, 'key:k', 'id', 'hash', 201, 'sealed')",
         org.id,

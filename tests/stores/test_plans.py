@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import psycopg
@@ -15,6 +16,7 @@ from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
 from identity.apps import AppFilter
 from identity.branches import BranchChanges, BranchFilter, NewBranch
 from identity.db import Session, settings_of
+from identity.key_text import KeyText
 from identity.stores import Stores, open_stores
 from identity.tenants import TenantChanges, TenantFilter
 from identity.users import NewUser, UserChanges, UserFilter
@@ -177,7 +179,7 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"app_taken"},
     ),
     "get a key": (lambda s, key: s.app_keys.get("vast", "shop", key), {"key_taken"}),
-    "what keys were rotated to": (lambda s, _: s.app_keys.list("vast"), {"app_keys_by_rotation"}),
+    "what keys were rotated to": (lambda s, _: s.app_keys.list("vast", limit=5), {"app_keys_by_rotation"}),
     "keys of an app": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(app_id="desk")), {"app_keys_by_app"}),
     "keys of a user": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(user_id="u500")), {"app_keys_by_user"}),
     "keys of a branch": (
@@ -187,6 +189,12 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), {"key_taken"}),
     "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), {"key_taken"}),
     "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), {"key_taken"}),
+    "report a leak": (
+        lambda s, key: s.key_leaks.report(
+            "vast", KeyText("isk", "live", key, sha256(b"x").digest()), "search", "https://example.com"
+        ),
+        {"key_leak_taken"},
+    ),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 

@@ -80,7 +80,9 @@ CODES = {
     "body_too_large": Code(413, "The body is larger than the route takes."),
     "unsupported_media_type": Code(415, "Send the body as application/json."),
     "idempotency_key_reused": Code(422, "This Idempotency-Key came with another body before: make a new one."),
-    "too_many_requests": Code(429, "Too many requests wait on one connection: read their answers first."),
+    "too_many_requests": Code(
+        429, "Too many requests wait on one connection, or came from one address: read their answers, and wait."
+    ),
     "headers_too_large": Code(431, "Path and headers are larger than 16 kB, or more than 64."),
     "internal_error": Code(500, "Something went wrong here, and is in our log under the request's id."),
     "http_version_not_supported": Code(505, "The service speaks HTTP/1.1."),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from identity.api.health import Health, Readiness
+from identity.api.key_leaks import Received
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
@@ -114,6 +115,7 @@ _KEY = AppKey(
     rotated_from=None,
     rotated_to=None,
     last_used_at=None,
+    leaks=(),
     **_TIMES,
 )
 _ADMIN_KEY = _KEY.model_copy(
@@ -225,6 +227,10 @@ EXAMPLES: dict[str, Example] = {
     "disable_key": _answered(_KEY, disabled_at=LATER),
     "enable_key": _answered(_KEY),
     "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
+    "report_leak": Example(
+        {"key": KEY, "source": "code search", "url": "https://code.example.com/acme/till/config.py#L7"},
+        _shown(Received()),
+    ),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),
     "readyz": _answered(Readiness(status="ok", database="ok", migrations="ok", lanes="ok")),
