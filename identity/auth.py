@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
 from identity.tenants import PLATFORM
-from identity.verify import Verdict, Verifier
+from identity.verify import Known, Verifier
 
 NOUNS = ("tenants", "apps", "branches", "users", "keys", "audit")
 SCOPES = (
@@ -19,6 +20,7 @@ SCOPES = (
     "scim:write",
 )
 """What keys of the app `identity` may carry, besides keys:verify/{app_id}."""
+VERIFY_APP = "keys:verify/"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Principal:
     app_id: str
     key_id: str | None
     scopes: tuple[str, ...]
-    verdict: Verdict
+    known: Known | None
     actor: str
 
     @property
@@ -39,15 +41,22 @@ class Principal:
     def may(self, scope: str) -> bool:
         return any(covers(granted, scope) for granted in self.scopes)
 
-    def may_verify(self, verdict: Verdict) -> bool:
+    def may_verify(self, known: Known) -> bool:
         """Whether that key is this caller's to see."""
-        if not self.is_platform and verdict.tenant_id != self.tenant_id:
+        if not self.is_platform and known.tenant_id != self.tenant_id:
             return False
-        return self.may(f"keys:verify/{verdict.app_id}")
+        return self.verifies is None or known.app_id in self.verifies
+
+    @cached_property
+    def verifies(self) -> frozenset[str] | None:
+        """The apps whose keys it may verify; None: all."""
+        if self.may("keys:verify"):
+            return None
+        return frozenset(scope.removeprefix(VERIFY_APP) for scope in self.scopes if scope.startswith(VERIFY_APP))
 
     @property
     def may_verify_some(self) -> bool:
-        return any(scope == "*" or scope.startswith("keys:verify") for scope in self.scopes)
+        return self.verifies is None or bool(self.verifies)
 
 
 def covers(granted: str, scope: str) -> bool:
@@ -66,23 +75,28 @@ Method = Callable[[str], Awaitable[Principal | None]]
 
 def by_app_key(verifier: Verifier) -> Method:
     async def method(credential: str) -> Principal | None:
-        verdict = await verifier.look_up(credential)
-        if verdict.code in ("malformed", "not_found"):
+        known = await verifier.look_up(credential)
+        if not known.key_id:
             return None
-        if not verdict.valid:
-            raise Unauthenticated(verdict.code, f"This key is not good: {verdict.code.replace('_', ' ')}.")
-        assert verdict.tenant_id is not None
-        assert verdict.app_id is not None
-        assert verdict.key_id is not None
-        scopes = (verdict.scopes or ()) if verdict.app_id == IDENTITY else ()
-        return Principal(verdict.tenant_id, verdict.app_id, verdict.key_id, scopes, verdict, f"key:{verdict.key_id}")
+        if known.code != "valid":
+            raise Unauthenticated(known.code, f"This key is not good: {known.code.replace('_', ' ')}.")
+        return whose(known)
 
     return method
 
 
+def whose(known: Known) -> Principal:
+    """Who calls with a key that is good; made once of what is remembered."""
+    if known.caller is None:
+        scopes = known.scopes if known.app_id == IDENTITY else ()
+        known.caller = Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, f"key:{known.key_id}")
+    caller: Principal = known.caller
+    return caller
+
+
 def of_full_rank(actor: str) -> Principal:
     """Somebody at the machine, who has the database's login and so could do it all anyway."""
-    return Principal(PLATFORM, IDENTITY, None, ("*",), Verdict(valid=True, code="valid"), actor)
+    return Principal(PLATFORM, IDENTITY, None, ("*",), None, actor)
 
 
 async def authenticate(authorization: str | None, methods: Sequence[Method]) -> Principal:

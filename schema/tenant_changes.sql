@@ -19,7 +19,7 @@ CREATE POLICY verifier ON identity.tenant_changes FOR SELECT TO identity_verifie
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.tenant_changes FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
-GRANT SELECT (tenant_id, ref, n, changes) ON identity.tenant_changes TO identity_verifier;
+GRANT SELECT (tenant_id, ref, n, changes, xmin) ON identity.tenant_changes TO identity_verifier;
 
 COMMENT ON TABLE identity.tenant_changes IS 'By which a remembered verdict is proved: n rises in the very transaction that changes what a verdict says, and so in the order of commits.';
 COMMENT ON COLUMN identity.tenant_changes.changes IS 'What the last 32 changes were, the last being number n: a key, a user, or * for everything.';

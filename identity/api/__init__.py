@@ -20,6 +20,7 @@ from identity.api import app_keys, apps, branches, docs, health, key_leaks, keys
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
+from identity.api.hot import HotPath
 from identity.api.protocol import LimitedProtocol
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
@@ -63,7 +64,7 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return Envelope(app, settings.trusted_proxies)
+    return HotPath(Envelope(app, settings.trusted_proxies))
 
 
 @asynccontextmanager

@@ -14,17 +14,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api.logs import log_error, log_request
 from identity.api.problems import edge_headers, problem, raw_problem
 from identity.api.request_id import request_id
+from identity.auth import Principal
 from identity.errors import IdentityError, Invalid, StartError, Unavailable
 
 SLOW_S = 0.25
 CLIENT_LEFT = 499
 """Logged, never sent: there is nobody to send it to."""
-QUIET = ("/v1/keys/verify", "/healthz", "/readyz")
+QUIET = ("/v1/keys/verify", "/v1/keys/verify-batch", "/healthz", "/readyz")
 NOT_LITERAL = re.compile(rb"%(?:2f|0a)", re.IGNORECASE)
 NO_HOST = re.compile(r"[\s,/?#@\\]")
 
@@ -41,7 +42,11 @@ class Envelope:
         scope["app"] = self.app
         if scope["type"] != "http":
             await self._live(scope, receive, send)
-            return
+        else:
+            await self.around(self.app.router, scope, receive, send)
+
+    async def around(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers by the application; by a problem where it fails."""
         headers = Headers(scope=scope)
         id = request_id(headers.get("x-request-id"))
         state = scope.setdefault("state", {})
@@ -59,7 +64,7 @@ class Envelope:
         try:
             _judge_target(scope)
             _judge_framing(headers)
-            await self.app.router(scope, receive, sending)
+            await app(scope, receive, sending)
         except ClientDisconnect:
             status = CLIENT_LEFT
         except (Exception, CancelledError) as error:
@@ -70,6 +75,12 @@ class Envelope:
                 raise
         finally:
             _log(scope, state.get("refused", status), time.perf_counter() - started_s)
+
+    def log_slow(self, scope: Scope, id: str, principal: Principal, duration_s: float) -> None:
+        """One that was answered in front of this."""
+        address = self._address(scope, Headers(scope=scope))
+        scope.setdefault("state", {}).update(request_id=id, address=address, principal=principal, route=scope["path"])
+        _log(scope, 200, duration_s)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """From the start to the end. Why it fails is told here: uvicorn would print the error's words."""

@@ -19,7 +19,7 @@ def loads(raw: bytes) -> Any:
     try:
         value = json.loads(
             raw.decode("utf-8"),
-            object_pairs_hook=_no_duplicates,
+            object_pairs_hook=without_duplicates,
             parse_constant=_no_constant,
             parse_int=_int,
             parse_float=_float,
@@ -38,7 +38,7 @@ def _refuse(detail: str) -> NoReturn:
     raise Invalid("invalid_json", detail) from None
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]

@@ -10,13 +10,29 @@ from functools import partial
 from identity.db import check_login
 from identity.errors import StartError, Unavailable
 from identity.settings import Settings
+from identity.verify.known import MALFORMED, NOT_FOUND, Known
 from identity.verify.lanes import open_lanes
 from identity.verify.memory import Memory
 from identity.verify.statements import LIVE
-from identity.verify.verdicts import MALFORMED, NOT_FOUND, Verdict, Verification, covers
+from identity.verify.verdicts import Asked, Verdict, Verdicts, Verification, Verifications, covers, judge, verdict
 from identity.verify.verifier import Verifier
 
-__all__ = ["LIVE", "MALFORMED", "NOT_FOUND", "Verdict", "Verification", "Verifier", "covers", "open_verifier"]
+__all__ = [
+    "LIVE",
+    "MALFORMED",
+    "NOT_FOUND",
+    "Asked",
+    "Known",
+    "Verdict",
+    "Verdicts",
+    "Verification",
+    "Verifications",
+    "Verifier",
+    "covers",
+    "judge",
+    "open_verifier",
+    "verdict",
+]
 
 
 @asynccontextmanager

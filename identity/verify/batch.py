@@ -12,6 +12,9 @@ from identity.verify.lane import Lane
 Carry = Callable[[Lane, list[str]], Awaitable[Any]]
 """Asks what a batch waits for, by its names, and returns the answer for all of it."""
 
+MAX_NAMES = 200
+"""In one statement: a thousand keys would keep a lane from everybody else for 30 ms."""
+
 
 class Shared(asyncio.Future[None]):
     """Awaited by many: one of them that is cancelled does not cancel it for the others."""
@@ -34,6 +37,10 @@ class Batch:
         self.done = Shared()
         self.answer: Any = None
         self.hedged = False
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.names) >= MAX_NAMES
 
     def end(self, answer: Any) -> None:
         if not self.done.done():

@@ -4,6 +4,7 @@ in flight. So what was revoked before the question came is seen, on any number o
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -35,7 +36,10 @@ class Lanes:
         self._loop = asyncio.get_running_loop()
         self._idle: list[Lane] = []
         self._lanes: dict[Lane, str] = {}
-        self._pending: dict[Carry, Batch] = {}
+        self._queue: deque[Batch] = deque()
+        """Not sent yet, the oldest first."""
+        self._joinable: dict[Carry, Batch] = {}
+        """The last of each kind in the queue."""
         self._open: set[Batch] = set()
         """Not answered yet, wherever they are."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,24 +55,36 @@ class Lanes:
         """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
         if self._is_closed:
             raise Unavailable
-        batch = self._pending.get(carry)
-        if batch is None:
-            batch = self._pending[carry] = Batch(carry, since_s)
-            self._open.add(batch)
-            batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        batch = self._joinable.get(carry)
+        if batch is None or batch.is_full:
+            batch = self._new_batch(carry, since_s)
         batch.names[name] = None
-        batch.since_s = min(batch.since_s, since_s)
+        if since_s < batch.since_s:
+            batch.since_s = since_s
         if not self._kicked and self._idle:
             self._kicked = True
             self._loop.call_soon(self._kick)
         return batch
 
+    def _new_batch(self, carry: Carry, since_s: float) -> Batch:
+        batch = self._joinable[carry] = Batch(carry, since_s)
+        self._queue.append(batch)
+        self._open.add(batch)
+        batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        return batch
+
+    def _dequeue(self, batch: Batch) -> None:
+        """From now on nobody joins it."""
+        self._queue.remove(batch)
+        if self._joinable.get(batch.carry) is batch:
+            del self._joinable[batch.carry]
+
     def _kick(self) -> None:
         """Each idle lane takes a batch, the oldest first."""
         self._kicked = False
-        while self._pending and self._idle:
-            carry, batch = next(iter(self._pending.items()))
-            del self._pending[carry]
+        while self._queue and self._idle:
+            batch = self._queue[0]
+            self._dequeue(batch)
             batch.sent_s = self.now_s
             self._start(self._carry(self._idle.pop(), batch))
 
@@ -91,9 +107,10 @@ class Lanes:
         """Who waits for it waits for what is sent next too, as if they had come now."""
         if batch.done.done() or self._is_closed:
             return
-        for name in batch.names:
-            again = self.join(batch.carry, name, self.now_s)
+        again = self._new_batch(batch.carry, self.now_s)
+        again.names = dict(batch.names)
         again.done.add_done_callback(lambda done: batch.end(again.answer) if done.exception() is None else None)
+        self._kick()
 
     async def _watch(self) -> None:
         """What has waited too long is told so; what is on a silent lane is asked again elsewhere; and a lane that stays
@@ -110,7 +127,7 @@ class Lanes:
         if now_s - batch.since_s >= self._timeout_s:
             batch.fail()
             if batch.sent_s is None:
-                del self._pending[batch.carry]
+                self._dequeue(batch)
         elif batch.sent_s is not None and now_s - batch.sent_s >= HEDGE_S and not batch.hedged:
             batch.hedged = True
             self._ask_again(batch)
@@ -191,7 +208,8 @@ class Lanes:
 
     async def close(self) -> None:
         self._is_closed = True
-        self._pending.clear()
+        self._queue.clear()
+        self._joinable.clear()
         for batch in [*self._open]:
             batch.fail()
         while self._tasks:  # more than once: a task whose wait ends just then misses that it is cancelled

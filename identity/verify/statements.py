@@ -19,7 +19,7 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
             WHEN u.status = 'suspended'              THEN 'user_suspended'
             WHEN u.status = 'locked'                 THEN 'user_locked'
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
-            ELSE 'valid' END AS code
+            ELSE 'valid' END AS code, c.xmin AS version
   FROM (SELECT asked.key_id, id, status, deleted_at
           FROM unnest($1::text[]) AS asked (key_id)
           JOIN identity.tenants ON ref = left(asked.key_id, 6) OFFSET 0) AS t
@@ -34,11 +34,11 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
 the planner from joining the keys by their tenant alone, which read every key of the tenant for each one asked."""
 
 PROOF = """
-SELECT ref, n, date_part('epoch', clock_timestamp()) FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT ref, n, xmin, date_part('epoch', clock_timestamp()) FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 CHANGES = """
-SELECT ref, n, array_to_json(changes)::text FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT ref, n, xmin, array_to_json(changes)::text FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 WHERE_WE_ARE = """

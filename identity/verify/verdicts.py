@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from identity.db import json_loads
 from identity.fields import Metadata, Scopes
+from identity.verify.known import Known
+
+MAX_BATCH = 1_000
 
 
 class Verification(BaseModel):
@@ -21,6 +27,14 @@ class Verification(BaseModel):
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+
+
+class Verifications(BaseModel):
+    """Many at once, each as if it were alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: Annotated[tuple[Verification, ...], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class Verdict(BaseModel):
@@ -43,26 +57,48 @@ class Verdict(BaseModel):
     metadata: Metadata | None = None
     expires_at: datetime | None = None
 
-    def but(self, code: str) -> Verdict:
-        return self.model_copy(update={"valid": False, "code": code})
+
+class Verdicts(BaseModel):
+    """One for each key that was asked about, in the same order."""
+
+    items: tuple[Verdict, ...]
 
 
-MALFORMED = Verdict(valid=False, code="malformed")
-NOT_FOUND = Verdict(valid=False, code="not_found")
+class Asked(Protocol):
+    """What is asked for beside the key's own chain, wherever it was read from."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def app_id(self) -> str | None: ...
+    @property
+    def branch_id(self) -> str | None: ...
+    @property
+    def environment(self) -> str | None: ...
 
 
-def covers(granted: tuple[str, ...], scope: str) -> bool:
+def verdict(told: bytes) -> Verdict:
+    return Verdict.model_validate(json_loads(told))
+
+
+def covers(granted: Iterable[str], scope: str) -> bool:
     """Exactly, or by a granted `*` or `orders:*`. (The database's identity.covers is the same rule.)"""
     return any(each in ("*", scope) or (each.endswith(":*") and scope.startswith(each[:-1])) for each in granted)
 
 
-def for_this(verdict: Verdict, asked: Verification) -> Verdict:
-    if asked.environment not in (None, verdict.environment):
-        return verdict.but("wrong_environment")
-    if asked.app_id not in (None, verdict.app_id):
-        return verdict.but("wrong_app")
-    if asked.branch_id is not None and verdict.branch_id not in (None, asked.branch_id):
-        return verdict.but("wrong_branch")
-    if not all(covers(verdict.scopes or (), scope) for scope in asked.scopes):
-        return verdict.but("insufficient_scope")
-    return verdict
+def judge(known: Known, asked: Asked) -> str:
+    """The code: the chain first, then what is asked for; the first that fails."""
+    if known.code != "valid":
+        return known.code
+    if asked.environment not in (None, known.environment):
+        return "wrong_environment"
+    if asked.app_id not in (None, known.app_id):
+        return "wrong_app"
+    if asked.branch_id is not None and known.branch_id not in (None, asked.branch_id):
+        return "wrong_branch"
+    for scope in asked.scopes:
+        if scope not in known.scopes and not covers(known.scopes, scope):
+            return "insufficient_scope"
+    return "valid"

@@ -53,6 +53,7 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
         "report_leak": {"key": NOBODYS_KEY, "source": "code search", "url": "https://code.example.com/till.py"},
+        "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
     }
 

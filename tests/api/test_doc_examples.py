@@ -106,7 +106,7 @@ async def test_the_service_answers_as_the_example_says(route: Route, platform: A
     if route.name in FIRST:
         await story.send(one(FIRST[route.name]))
     real = (await story.send(route)).json()
-    if "items" in real:
+    if "next" in real:
         real["items"].sort(key=lambda item: str(item.get("name")))
     assert same(json.loads(story.told(json.dumps(EXAMPLES[route.name].answer))), real), real
 

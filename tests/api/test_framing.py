@@ -86,6 +86,7 @@ async def test_a_body_that_is_too_large_is_refused_to_anybody(
 async def test_bodies_have_the_bounds_that_were_promised() -> None:
     bounds = {route.name: route.max_body for route in WITH_BODY}
     assert bounds.pop("verify_key") == 8 * 1024
+    assert bounds.pop("verify_keys") == 256 * 1024
     assert set(bounds.values()) == {MIB}
 
 

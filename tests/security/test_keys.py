@@ -16,7 +16,7 @@ from identity.errors import Unavailable
 from identity.key_text import ALPHABET, CHECKSUM_CHARS, base62, compose, new_random_id, new_secret, parse
 from identity.settings import Settings
 from identity.tenants import NewTenant
-from identity.verify import LIVE, MALFORMED, NOT_FOUND, Verification, Verifier, open_verifier
+from identity.verify import LIVE, MALFORMED, NOT_FOUND, Verification, Verifier, open_verifier, verdict
 from tests.conftest import Organisation
 from tests.server import Database, execute
 
@@ -104,7 +104,7 @@ async def test_a_forged_key_with_a_right_checksum_is_not_found(
         text = compose(*FORGED[how](parts(org.key), parts(other)))
         assert parse(text) is not None
         assert await verifier.look_up(text) == NOT_FOUND
-    assert (await verifier.look_up(org.key.key)).valid
+    assert (await verifier.look_up(org.key.key)).code == "valid"
 
 
 async def test_a_key_with_another_tenants_ref_is_not_found(
@@ -142,7 +142,9 @@ async def test_with_a_wrong_secret_the_state_of_a_key_is_not_told(
         execute(database.admin_url, f"UPDATE identity.app_keys SET {column} = '2001-01-01' WHERE id = %s", org.key.id)
     assert (await verifier.look_up(org.key.key)).code == state
     wrong = compose("isk", "live", org.key.id, new_secret())
-    assert await verifier.verify(Verification(key=wrong, environment="test", app_id="elsewhere")) == NOT_FOUND
+    assert await verifier.verify(Verification(key=wrong, environment="test", app_id="elsewhere")) == verdict(
+        NOT_FOUND.answer
+    )
 
 
 async def test_the_secret_is_compared_in_constant_time(
@@ -155,7 +157,7 @@ async def test_the_secret_is_compared_in_constant_time(
         return one == other
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    assert (await verifier.look_up(org.key.key)).valid
+    assert (await verifier.look_up(org.key.key)).code == "valid"
     key = parse(org.key.key)
     assert key is not None
     assert compared == [(key.secret_hash, key.secret_hash)]

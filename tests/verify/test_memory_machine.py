@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from identity.verify import Verdict
-from identity.verify.memory import Memory, Proof, Remembered
+from identity.verify import Known
+from identity.verify.memory import Counter, Memory, Proof
 
 REFS = ("t", "u")
-KEYS = tuple((ref, f"key {n}", f"user {n % 2}") for ref in REFS for n in range(4))
+KEYS = tuple((ref, f"k{n}", f"u{n % 2}") for ref in REFS for n in range(4))
 STEPS = 4_000
 
 
@@ -27,7 +27,7 @@ class Counted:
         return len(self.history)
 
     def changed(self, key: str, user: str, after: int, until: int) -> bool:
-        return any(what in ("*", key, user) for what in self.history[after:until])
+        return any(what in ("*", f"key {key}", f"user {user}") for what in self.history[after:until])
 
 
 class Simulation:
@@ -39,7 +39,7 @@ class Simulation:
         self.tenants = {ref: Counted() for ref in REFS}
         self.now_s = 0.0
         self.flying: list[Callable[[], None]] = []
-        self.waiting: list[tuple[tuple[str, str, str], Remembered]] = []
+        self.waiting: list[tuple[tuple[str, str, str], Known]] = []
         self.stood = 0
 
     def run(self) -> None:
@@ -53,7 +53,7 @@ class Simulation:
     def change(self) -> None:
         for _ in range(self.random.choices([1, 2, 40], [30, 10, 1])[0]):
             ref, key, user = self.random.choice(KEYS)
-            self.tenants[ref].history.append(self.random.choices([key, user, "*"], [12, 6, 1])[0])
+            self.tenants[ref].history.append(self.random.choices([f"key {key}", f"user {user}", "*"], [12, 6, 1])[0])
 
     def ask(self) -> None:
         each = self.random.choice(KEYS)
@@ -65,15 +65,14 @@ class Simulation:
 
     def look_up(self, ref: str, key: str, user: str) -> None:
         n, epoch = self.tenants[ref].n, self.memory.epoch
-        verdict = Verdict(valid=True, code="valid", name=str(n))
-        entry = Remembered(verdict, epoch, ref, n, key, user, float("inf"))
+        entry = Known("valid", b"%d" % n, key_id=key, user_id=user, ref=ref, n=n, epoch=epoch)
         digest = (ref + key + user).encode()
-        self.flying.append(lambda: self.memory.remember(digest, entry, self.now_s))
+        self.flying.append(lambda: self.memory.remember(digest, entry, b"", self.now_s))
 
     def prove(self) -> None:
         waiting, self.waiting = self.waiting, []
         asked = list(dict.fromkeys(each[0] for each, _ in waiting))
-        proof = Proof({ref: self.tenants[ref].n for ref in asked}, now_s=0)
+        proof = Proof({ref: (self.tenants[ref].n, b"") for ref in asked}, now_s=0)
         asked_at_s = self.now_s
 
         def arrive() -> None:
@@ -83,21 +82,23 @@ class Simulation:
         self.flying.append(arrive)
 
     def learn(self, moved: list[str], then: Callable[[], None]) -> None:
-        last = {ref: (self.tenants[ref].n, self.tenants[ref].history[-32:]) for ref in moved}
+        last: dict[str, tuple[Counter, list[str]]] = {
+            ref: ((self.tenants[ref].n, b""), self.tenants[ref].history[-32:]) for ref in moved
+        }
 
         def arrive() -> None:
-            for ref, (n, changes) in last.items():
-                self.memory.learn(ref, n, changes, self.now_s)
+            for ref, (counter, changes) in last.items():
+                self.memory.learn(ref, counter, changes, self.now_s)
             self.flying.append(then)
 
         self.flying.append(arrive) if moved else self.flying.append(then)
 
-    def judge(self, waiting: list[tuple[tuple[str, str, str], Remembered]], proof: Proof) -> None:
+    def judge(self, waiting: list[tuple[tuple[str, str, str], Known]], proof: Proof) -> None:
         for (ref, key, user), remembered in waiting:
             if self.memory.stands(remembered, proof):
                 self.stood += 1
-                read_at = int(remembered.verdict.name or 0)
-                assert not self.tenants[ref].changed(key, user, read_at, proof.counters[ref])
+                read_at = int(remembered.answer)
+                assert not self.tenants[ref].changed(key, user, read_at, proof.counters[ref][0])
 
     def arrive(self) -> None:
         if self.flying:

@@ -17,7 +17,7 @@ from identity.key_text import compose
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
-from identity.verify import Verdict
+from identity.verify import MALFORMED, Verdict, verdict
 
 
 class Example(NamedTuple):
@@ -226,6 +226,10 @@ EXAMPLES: dict[str, Example] = {
     "revoke_key": Example({"reason": "till stolen"}, _shown(_KEY, revoked_at=LATER, revoke_reason="till stolen")),
     "disable_key": _answered(_KEY, disabled_at=LATER),
     "enable_key": _answered(_KEY),
+    "verify_keys": Example(
+        {"keys": [{"key": KEY, "scopes": ["orders:read"]}, {"key": "no key of ours"}]},
+        {"items": [_shown(_VERDICT), _shown(verdict(MALFORMED.answer))]},
+    ),
     "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
     "report_leak": Example(
         {"key": KEY, "source": "code search", "url": "https://code.example.com/acme/till/config.py#L7"},

@@ -1,0 +1,200 @@
+"""The hot path: verifications are answered in front of the router, by a function that knows no more than them. It takes
+on what it wholly understands and would answer with 200; whatever else comes is handed on, and judged as any request."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from identity.api.envelope import NO_HOST, SLOW_S, Envelope
+from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
+from identity.api.problems import edge_headers
+from identity.api.request_id import request_id
+from identity.api.strict_json import without_duplicates
+from identity.auth import Principal, whose
+from identity.errors import IdentityError
+from identity.fields import SCOPE_PATTERN
+from identity.verify import Known, Verifier
+from identity.verify.verdicts import MAX_BATCH
+
+JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+LEFT_TO_OTHERS = (b"transfer-encoding", b"content-encoding", b"expect")
+TEXTS = ("key", "app_id", "branch_id", "environment", "ip")
+MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
+
+_bearer = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE).fullmatch
+_scope = re.compile(SCOPE_PATTERN).fullmatch
+_decode = json.JSONDecoder(object_pairs_hook=without_duplicates).decode
+
+
+@dataclass(slots=True)
+class Plain:
+    """A Verification, judged by hand: pydantic's takes longer than all the rest."""
+
+    key: str
+    scopes: tuple[str, ...] = ()
+    app_id: str | None = None
+    branch_id: str | None = None
+    environment: str | None = None
+    ip: str | None = None
+
+
+class HotPath:
+    """The outermost application. Of the two others, the envelope has what it hands on or fails at."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.app = envelope.app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = _head(scope)
+        if head is None:
+            await self.envelope(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+        credential, id = head
+        is_one = scope["path"] == VERIFY
+        body, receive = await _body(receive, MAX_VERIFY_BYTES if is_one else MAX_BATCH_BYTES)
+        asked = body and (_one(body) if is_one else _many(body))
+        if not asked:
+            await self.envelope(scope, receive, send)
+            return
+        try:
+            caller, told = await self._told(credential, asked)
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - which the envelope tells
+            await self.envelope.around(_raising(error), scope, receive, send)
+            return
+        if caller is None:
+            await self.envelope(scope, receive, send)
+            return
+        await _send(send, id, told[0] if is_one else items(told))
+        if (duration_s := time.perf_counter() - started_s) >= SLOW_S:
+            self.envelope.log_slow(scope, id, caller, duration_s)
+
+    async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
+        """Who asks, and the verdicts; nobody where the credential is not good for this."""
+        verifier: Verifier = self.app.state.service.verifier
+        its, *known = await verifier.look_up_all([credential, *(each.key for each in asked)])
+        caller = _allowed(its)
+        if caller is None:
+            return None, []
+        return caller, await tell(verifier, caller, known, asked)
+
+
+def _allowed(its: Known) -> Principal | None:
+    if its.code != "valid":
+        return None
+    caller = whose(its)
+    return caller if caller.may_verify_some else None
+
+
+def _head(scope: Scope) -> tuple[str, str] | None:
+    """The credential and the request's id; None where anything is not as it is in an ordinary verification."""
+    if scope["type"] != "http" or scope["path"] not in (VERIFY, VERIFY_BATCH):
+        return None
+    if scope["method"] != "POST" or scope["query_string"]:
+        return None
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in found and name != b"x-forwarded-for":
+            return None
+        found[name] = value
+    if found.get(b"content-type") not in JSON_TYPES or any(name in found for name in LEFT_TO_OTHERS):
+        return None
+    credential, host = _bearer(found.get(b"authorization", b"")), found.get(b"host")
+    if credential is None or host is None or NO_HOST.search(host.decode("latin-1")):
+        return None
+    given = found.get(b"x-request-id")
+    return credential[1].decode(), request_id(None if given is None else given.decode("latin-1"))
+
+
+async def _body(receive: Receive, max_bytes: int) -> tuple[bytes | None, Receive]:
+    """The body, where all of it came and fits, and where it can be read from once more."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) <= max_bytes:
+        return message["body"], _again([message], receive)
+    messages, size = [message], 0
+    while message["type"] == "http.request":
+        size += len(message["body"])
+        if size > max_bytes or not message.get("more_body"):
+            break
+        message = await receive()
+        messages.append(message)
+    whole = message["type"] == "http.request" and size <= max_bytes
+    return b"".join(each["body"] for each in messages) if whole else None, _again(messages, receive)
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again
+
+
+def _one(body: bytes) -> list[Plain] | None:
+    plain = _plain(_json(body))
+    return None if plain is None else [plain]
+
+
+def _many(body: bytes) -> list[Plain] | None:
+    value = _json(body)
+    given = value.get("keys") if type(value) is dict and len(value) == 1 else None
+    if type(given) is not list or not 0 < len(given) <= MAX_BATCH:
+        return None
+    asked = [plain for each in given if (plain := _plain(each)) is not None]
+    return asked if len(asked) == len(given) else None
+
+
+def _json(body: bytes) -> Any:
+    """None where it is none, or where there is an escape: what it stands for is judged elsewhere."""
+    if b"\\" in body:
+        return None
+    try:
+        return _decode(body.decode())
+    except (ValueError, RecursionError, IdentityError):
+        return None
+
+
+def _plain(value: Any) -> Plain | None:
+    """None where it is not as a Verification must be."""
+    if type(value) is not dict or "key" not in value:
+        return None
+    for name, member in value.items():
+        if name == "scopes":
+            if type(member) is not list or len(member) > MAX_SCOPES or not all(map(_is_scope, member)):
+                return None
+        elif type(member) is not str or name not in TEXTS:
+            return None
+    if "scopes" in value:
+        value["scopes"] = tuple(value["scopes"])
+    return Plain(**value)
+
+
+def _is_scope(value: Any) -> bool:
+    return type(value) is str and len(value) <= MAX_SCOPE_CHARS and _scope(value) is not None
+
+
+def _raising(error: BaseException) -> ASGIApp:
+    async def raising(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    return raising
+
+
+_HEADERS = [
+    (b"content-type", b"application/json"),
+    *((name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if name != "X-Request-Id"),
+]
+
+
+async def _send(send: Callable[[Message], Awaitable[None]], id: str, body: bytes) -> None:
+    headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
