@@ -45,6 +45,10 @@ class AppKey(Row):
     disabled_at: datetime | None
     revoked_at: datetime | None
     revoke_reason: str | None
+    algorithm: Literal["sha256", "sha512"] | None
+    """By which its text was hashed where another system issued it; of a key that was issued here none."""
+    prefix_shown: str | None
+    """How such a key begins."""
     rotated_from: str | None
     rotated_to: str | None
     """Its living successor, else the one that was revoked last."""

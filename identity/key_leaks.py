@@ -48,6 +48,7 @@ KNOWN = """
 SELECT secret_hash
   FROM identity.app_keys
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND prefix = %(prefix)s AND environment = %(environment)s
+   AND algorithm IS NULL
 """
 
 # Ten of a key, each once. Of two at the same instant one is kept: they take the same number.

@@ -12,6 +12,7 @@ from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
 from identity.errors import Conflict, StartError, Unavailable
 from identity.idempotency import IdempotencyStore
+from identity.key_imports import KeyImports
 from identity.key_leaks import KeyLeakStore
 from identity.key_text import REF_CHARS, KeyText
 from identity.settings import Settings
@@ -33,6 +34,7 @@ class Stores:
         self.users = UserStore(session)
         self.user_apps = UserAppStore(session)
         self.app_keys = AppKeyStore(session)
+        self.key_imports = KeyImports(session)
         self.key_leaks = KeyLeakStore(session)
         self.idempotency = IdempotencyStore(session)
 

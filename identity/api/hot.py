@@ -26,7 +26,7 @@ from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = (b"transfer-encoding", b"content-encoding", b"expect")
-TEXTS = ("key", "app_id", "branch_id", "environment", "ip")
+TEXTS = ("key", "app_id", "branch_id", "environment", "ip", "tenant_id")
 MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
 _bearer = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE).fullmatch
@@ -44,6 +44,7 @@ class Plain:
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+    tenant_id: str | None = None
 
 
 class HotPath:

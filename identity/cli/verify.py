@@ -102,6 +102,7 @@ def verify(
     branch_id: Annotated[str | None, typer.Option(help="The branch it must be good for.")] = None,
     environment: Annotated[str | None, typer.Option(help="live or test.")] = None,
     ip: Annotated[str | None, typer.Option(help="Where it is used from.")] = None,
+    tenant_id: Annotated[str | None, typer.Option(help="Whose it must be; its imported keys are known too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict as the API gives it.")] = False,
 ) -> None:
     """Explain whether a key is good, link by link. Exit code 1: it is not.
@@ -115,6 +116,7 @@ def verify(
             branch_id=branch_id,
             environment=environment,
             ip=ip,
+            tenant_id=tenant_id,
         )
     except ValidationError as error:
         found = error.errors(include_input=False)[0]

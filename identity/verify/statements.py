@@ -1,8 +1,8 @@
-"""The two questions that a lane asks of the database, each prepared once."""
+"""The questions that a lane asks of the database, each prepared once."""
 
 from __future__ import annotations
 
-LIVE = """
+_CHAIN = """
 SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
        array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
        k.prefix, encode(k.secret_hash, 'hex') AS secret_hash, c.n,
@@ -20,11 +20,9 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
             WHEN u.status = 'locked'                 THEN 'user_locked'
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
             ELSE 'valid' END AS code, c.xmin AS version
-  FROM (SELECT asked.key_id, id, status, deleted_at
-          FROM unnest($1::text[]) AS asked (key_id)
-          JOIN identity.tenants ON ref = left(asked.key_id, 6) OFFSET 0) AS t
+  FROM (SELECT asked.*, id, status, deleted_at FROM {asked} OFFSET 0) AS t
   JOIN identity.tenant_changes AS c ON c.tenant_id = t.id
-  JOIN identity.app_keys AS k ON k.tenant_id = t.id AND k.id = t.key_id
+  JOIN identity.app_keys AS k ON k.tenant_id = t.id AND {key}
   JOIN identity.apps AS a ON a.tenant_id = k.tenant_id AND a.id = k.app_id
   LEFT JOIN identity.branches AS b ON b.tenant_id = k.tenant_id AND b.app_id = k.app_id AND b.id = k.branch_id
   LEFT JOIN identity.users AS u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
@@ -32,6 +30,18 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
 """
 """The whole chain of each key, the first link that fails, and the change counter in the same snapshot. OFFSET 0 keeps
 the planner from joining the keys by their tenant alone, which read every key of the tenant for each one asked."""
+
+LIVE = _CHAIN.format(
+    asked="unnest($1::text[]) AS asked (key_id) JOIN identity.tenants ON ref = left(asked.key_id, 6)",
+    key="k.id = t.key_id AND k.algorithm IS NULL",
+)
+
+IMPORTED = _CHAIN.format(
+    asked="unnest($1::text[], $2::text[], $3::text[]) AS asked (tenant_id, algorithm, hash)"
+    " JOIN identity.tenants ON id = asked.tenant_id",
+    key="k.algorithm = t.algorithm AND k.secret_hash = decode(t.hash, 'hex')",
+)
+"""Keys of another system, which only their own tenant knows, by what their whole text comes to."""
 
 PROOF = """
 SELECT ref, n, xmin, date_part('epoch', clock_timestamp()) FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
@@ -45,7 +55,7 @@ WHERE_WE_ARE = """
 SELECT pg_is_in_recovery(), pg_postmaster_start_time()::text
 """
 
-PREPARED = {b"live": LIVE, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
+PREPARED = {b"live": LIVE, b"imported": IMPORTED, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
 
 SETTINGS = {
     "role": "identity_verifier",

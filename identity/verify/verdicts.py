@@ -27,6 +27,9 @@ class Verification(BaseModel):
     branch_id: str | None = None
     environment: str | None = None
     ip: str | None = None
+    tenant_id: str | None = None
+    """Whose it must be, and among whose imported keys it is looked up where it is none of ours; default: the caller's.
+    Only the platform's callers may name another."""
 
 
 class Verifications(BaseModel):
@@ -77,6 +80,8 @@ class Asked(Protocol):
     def branch_id(self) -> str | None: ...
     @property
     def environment(self) -> str | None: ...
+    @property
+    def tenant_id(self) -> str | None: ...
 
 
 def verdict(told: bytes) -> Verdict:

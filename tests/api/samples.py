@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from secrets import token_hex
 from typing import Any
 
 import httpx2
@@ -52,6 +53,7 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "update_key": {"name": "till-8", "scopes": ["orders:read"], "metadata": {"till": 8}, "expires_at": None},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
+        "import_keys": {"keys": [{"name": "till-1", "hash": token_hex(32), "algorithm": "sha256-hex"}]},
         "report_leak": {"key": NOBODYS_KEY, "source": "code search", "url": "https://code.example.com/till.py"},
         "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},

@@ -12,7 +12,7 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from identity import app_keys, apps, branches, key_leaks, tenants, user_apps, users
+from identity import app_keys, apps, branches, key_imports, key_leaks, tenants, user_apps, users
 from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.stores import Stores, create_tenant, open_stores
@@ -21,7 +21,7 @@ from tests.conftest import Organisation, settings_for, unique
 from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
-MODULES = (tenants, apps, branches, users, user_apps, app_keys, key_leaks)
+MODULES = (tenants, apps, branches, users, user_apps, app_keys, key_imports, key_leaks)
 STATEMENTS = {
     f"{module.__name__.removeprefix('identity.')}.{name}": (module, value)
     for module in MODULES
@@ -54,8 +54,10 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         "address": {},
         "contact": {},
     }
-    if module is app_keys:
+    if module in (app_keys, key_imports):
         row |= {"id": "0" * 16, "prefix": "isk", "secret_hash": "00" * 32, "type": "secret", "environment": "live"}
+    if module is key_imports:
+        row |= {"algorithm": "sha256", "ordinal": 0}
     if module is apps:
         row |= {"type": "web"}
     given: dict[str, Any] = dict.fromkeys(("if_match", "name", "domain", "status", "type", "username", "email", "code"))
@@ -65,6 +67,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"froms": ["active"], "to": "suspended" if module in (tenants, users) else "disabled", "disabled": True}
     given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}
     given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
+    given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
     given |= {"source": "taken over", "url": None}
     patch = {"key": id, "changes": CHANGES}
     return given | {"changes": Jsonb(CHANGES), "rows": Jsonb([CHANGES | row | patch])}

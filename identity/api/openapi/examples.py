@@ -13,6 +13,7 @@ from identity.api.key_leaks import Received
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
+from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_text import compose
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
@@ -112,6 +113,8 @@ _KEY = AppKey(
     disabled_at=None,
     revoked_at=None,
     revoke_reason=None,
+    algorithm=None,
+    prefix_shown=None,
     rotated_from=None,
     rotated_to=None,
     last_used_at=None,
@@ -217,6 +220,25 @@ EXAMPLES: dict[str, Example] = {
     "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
     "list_keys_of_app": _page(_KEY),
     "issue_key": Example(_KEY_GIVEN, _shown(_ISSUED)),
+    "import_keys": Example(
+        {
+            "keys": [
+                {"name": "till-1", "hash": "9f" * 32, "algorithm": "sha256-hex", "prefix_shown": "sk_live_4xF"},
+                {"name": "till-2", "hash": "not a digest", "algorithm": "sha256-hex"},
+            ]
+        },
+        ImportVerdicts(
+            items=(
+                ImportVerdict(ordinal=0, status="created", key_id=NEXT_KEY_ID),
+                ImportVerdict(
+                    ordinal=1,
+                    status="invalid",
+                    code="invalid_request",
+                    detail="Not as it should be: hash must be a digest as sha256-hex writes it.",
+                ),
+            )
+        ).model_dump(mode="json"),
+    ),
     "get_key": _answered(_KEY),
     "update_key": Example(
         {"scopes": ["orders:read"], "expires_at": None}, _shown(_KEY, scopes=("orders:read",), expires_at=None)
