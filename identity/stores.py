@@ -93,7 +93,7 @@ async def issue_admin_key(stores: Stores, tenant_id: str) -> IssuedKey:
 
 async def report_leak(stores: Stores, key: KeyText, source: str, url: str | None) -> None:
     """Whichever tenant's it is. The same statements where there is none such: the time does not tell either."""
-    tenant_id = await stores.tenants.id_of_ref(key.id[:REF_CHARS])
+    tenant_id = await stores.tenants.find_by_ref(key.id[:REF_CHARS])
     await stores.key_leaks.report(tenant_id or "", key, source, url)
 
 

@@ -264,7 +264,7 @@ class TenantStore(Store[Tenant]):
         """By name or domain, over all tenants, for the platform."""
         return next(iter((await self.list(where, limit=1)).items), None)
 
-    async def id_of_ref(self, ref: str) -> str | None:
+    async def find_by_ref(self, ref: str) -> str | None:
         """Whose keys' ids begin so, tombstones too."""
         found = await self._run(OF_REF, PLATFORM, role="identity_platform", ref=ref)
         return found[0]["id"] if found else None

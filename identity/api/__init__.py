@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -56,6 +57,7 @@ def make_app(settings: Settings) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_service(settings) as service, sweeping(service.stores):
             app.state.service = service
+            gc.freeze()  # what is there now stays: nobody need look through it again
             yield
 
     app = Starlette(

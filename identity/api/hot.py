@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from identity.api.envelope import NO_HOST, SLOW_S, Envelope
+from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
 from identity.api.problems import edge_headers
 from identity.api.request_id import request_id
@@ -25,13 +25,14 @@ from identity.verify import Known, Verifier
 from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
-LEFT_TO_OTHERS = (b"transfer-encoding", b"content-encoding", b"expect")
+LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
+BEARER = b"Bearer "
 TEXTS = ("key", "app_id", "branch_id", "environment", "ip", "tenant_id")
 MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
-_bearer = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE).fullmatch
+_host = re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch
 _scope = re.compile(SCOPE_PATTERN).fullmatch
-_decode = json.JSONDecoder(object_pairs_hook=without_duplicates).decode
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(object_pairs_hook=without_duplicates).scan_once  # type: ignore[attr-defined]
 
 
 @dataclass(slots=True)
@@ -62,10 +63,12 @@ class HotPath:
         started_s = time.perf_counter()
         credential, id = head
         is_one = scope["path"] == VERIFY
-        body, receive = await _body(receive, MAX_VERIFY_BYTES if is_one else MAX_BATCH_BYTES)
+        max_bytes = MAX_VERIFY_BYTES if is_one else MAX_BATCH_BYTES
+        messages = await _messages(receive, max_bytes)
+        body = _whole(messages, max_bytes)
         asked = body and (_one(body) if is_one else _many(body))
         if not asked:
-            await self.envelope(scope, receive, send)
+            await self.envelope(scope, _again(messages, receive), send)
             return
         try:
             caller, told = await self._told(credential, asked)
@@ -73,7 +76,7 @@ class HotPath:
             await self.envelope.around(_raising(error), scope, receive, send)
             return
         if caller is None:
-            await self.envelope(scope, receive, send)
+            await self.envelope(scope, _again(messages, receive), send)
             return
         await _send(send, id, told[0] if is_one else items(told))
         if (duration_s := time.perf_counter() - started_s) >= SLOW_S:
@@ -102,37 +105,37 @@ def _head(scope: Scope) -> tuple[str, str] | None:
         return None
     if scope["method"] != "POST" or scope["query_string"]:
         return None
-    found: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        if name in found and name != b"x-forwarded-for":
-            return None
-        found[name] = value
-    if found.get(b"content-type") not in JSON_TYPES or any(name in found for name in LEFT_TO_OTHERS):
+    found = dict(scope["headers"])
+    if len(found) != len(scope["headers"]) or not LEFT_TO_OTHERS.isdisjoint(found):
         return None
-    credential, host = _bearer(found.get(b"authorization", b"")), found.get(b"host")
-    if credential is None or host is None or NO_HOST.search(host.decode("latin-1")):
+    credential, host = found.get(b"authorization", b""), found.get(b"host", b"")
+    if found.get(b"content-type") not in JSON_TYPES or not credential.startswith(BEARER) or not _host(host):
         return None
     given = found.get(b"x-request-id")
-    return credential[1].decode(), request_id(None if given is None else given.decode("latin-1"))
+    return credential[len(BEARER) :].decode("latin-1"), request_id(given and given.decode("latin-1"))
 
 
-async def _body(receive: Receive, max_bytes: int) -> tuple[bytes | None, Receive]:
-    """The body, where all of it came and fits, and where it can be read from once more."""
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) <= max_bytes:
-        return message["body"], _again([message], receive)
-    messages, size = [message], 0
-    while message["type"] == "http.request":
-        size += len(message["body"])
-        if size > max_bytes or not message.get("more_body"):
-            break
-        message = await receive()
-        messages.append(message)
-    whole = message["type"] == "http.request" and size <= max_bytes
-    return b"".join(each["body"] for each in messages) if whole else None, _again(messages, receive)
+async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
+    """As far as the body's end, or its bound."""
+    messages = [await receive()]
+    size = 0
+    while messages[-1].get("more_body") and size <= max_bytes:
+        messages.append(await receive())
+        size = sum(len(each.get("body", b"")) for each in messages)
+    return messages
+
+
+def _whole(messages: list[Message], max_bytes: int) -> bytes | None:
+    last = messages[-1]
+    if last["type"] != "http.request" or last.get("more_body"):
+        return None
+    body: bytes = last["body"] if len(messages) == 1 else b"".join(each["body"] for each in messages)
+    return body if len(body) <= max_bytes else None
 
 
 def _again(messages: list[Message], receive: Receive) -> Receive:
+    """What was read already, and then the rest."""
+
     async def again() -> Message:
         return messages.pop(0) if messages else await receive()
 
@@ -158,9 +161,11 @@ def _json(body: bytes) -> Any:
     if b"\\" in body:
         return None
     try:
-        return _decode(body.decode())
-    except (ValueError, RecursionError, IdentityError):
+        text = body.decode()
+        value, end = _scan(text, 0)
+    except (ValueError, RecursionError, StopIteration, IdentityError):
         return None
+    return value if end == len(text) else None
 
 
 def _plain(value: Any) -> Plain | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from identity.api.corked import Corked
 from identity.api.logs import log_request
 from identity.api.problems import edge_headers, raw_problem
 from identity.api.request_id import request_id
@@ -20,6 +20,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 64
 MAX_PIPELINED = 64
 """A packet of tiny requests would else become hundreds of times its size in waiting ones."""
+USUAL = (b"POST ", b"GET ")
 MADE_UP = re.compile(
     rb"[\r\n]*(?!(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) )([!#-'*+.0-9A-Z^-z|~-]{1,32}) (?=/|https?://)"
 )
@@ -30,7 +31,6 @@ class LimitedProtocol(TimedProtocol):
     """HTTP/1.1 as uvicorn speaks it, with bounds on the head and on the time that a request or its answer may take on
     the way; what could be read in two ways is refused, in its turn, and ends the connection."""
 
-    _header_bytes = 0
     _in_head = False
     _in_body = False
     _received_bytes = 0
@@ -43,13 +43,14 @@ class LimitedProtocol(TimedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._unanswered: deque[RequestResponseCycle] = deque()
-        super().connection_made(transport)
+        self._corked = Corked(transport)
+        super().connection_made(self._corked)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         self._unset_keepalive_if_required()
-        if self._deadline is None:  # line ends may precede a request, and begin none
+        if self._due_s is None:  # line ends may precede a request, and begin none
             self._await_request()
         self._received_bytes += len(data)
         try:
@@ -58,25 +59,12 @@ class LimitedProtocol(TimedProtocol):
             self._refuse(400, "invalid_http", "This is not a valid HTTP request.")
         if self._received_bytes > MAX_HEADER_BYTES:
             self._refuse_head(f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
+        self._watch_deadline()
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._header_bytes = 0
         self._await_request()
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        if not self._in_head:
-            return  # a trailer is no header (RFC 9110, section 6.5.1)
-        if len(self.headers) >= MAX_HEADERS:
-            self._refuse_head(f"A request may have at most {MAX_HEADERS} headers.")
-            self._stop()
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -85,6 +73,7 @@ class LimitedProtocol(TimedProtocol):
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
+        self.headers = []  # a trailer is no header (RFC 9110, section 6.5.1)
         self._in_body = True
         self._unanswered.append(self.cycle)
         if self._method is not None:
@@ -111,6 +100,7 @@ class LimitedProtocol(TimedProtocol):
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
+        self._corked.flush()
         self._unanswered.popleft()
         super().on_response_complete()
         if was_last and self._refusal is not None:
@@ -119,7 +109,7 @@ class LimitedProtocol(TimedProtocol):
             self._abort_in(self.send_timeout_s)
 
     def _feed(self, data: bytes) -> None:
-        if not (self._in_head or self._in_body) and (made_up := MADE_UP.match(data)):
+        if not (self._in_head or self._in_body or data.startswith(USUAL)) and (made_up := MADE_UP.match(data)):
             self._method = made_up[1]
             data = b"TRACE" + data[made_up.end(1) :]  # a method that the parser knows, and no route has
         for _ in range(MAX_PIPELINED):
@@ -143,9 +133,22 @@ class LimitedProtocol(TimedProtocol):
         return b"\r\n".join([*head, b"", b""])
 
     def _judge_head(self) -> None:
-        """What the parser lets through, and another parser on the way may have read otherwise."""
-        version = self.parser.get_http_version()
-        codings = [value.strip(b" \t").lower() for name, value in self.headers if name == b"transfer-encoding"]
+        """Its size, and what the parser lets through, and another parser on the way may have read otherwise."""
+        size, codings = len(self.url), []
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name == b"transfer-encoding":
+                codings.append(value.strip(b" \t").lower())
+        if size > MAX_HEADER_BYTES:
+            self._refuse_head(f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
+        elif len(self.headers) > MAX_HEADERS:
+            self._refuse_head(f"A request may have at most {MAX_HEADERS} headers.")
+        else:
+            self._judge_form(self.parser.get_http_version(), codings)
+        if self._refused:
+            raise ValueError("refused")  # ends the parser's work, which reports it as an invalid request
+
+    def _judge_form(self, version: str, codings: list[bytes]) -> None:
         if version not in ("1.0", "1.1"):
             self._refuse(505, "http_version_not_supported", "This service speaks HTTP/1.1.")
         elif codings and (codings != [b"chunked"] or version == "1.0"):
@@ -154,18 +157,6 @@ class LimitedProtocol(TimedProtocol):
             self._refuse(400, "invalid_http", "This is not a valid target of a request.")
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "too_many_requests", f"At most {MAX_PIPELINED} requests may wait on one connection.")
-        if self._refused:
-            self._stop()
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse_head(f"Path and headers may have at most {MAX_HEADER_BYTES} bytes.")
-            self._stop()
-
-    def _stop(self) -> NoReturn:
-        """Ends the parser's work, which reports it as an invalid request."""
-        raise ValueError("refused")
 
     def took_too_long(self) -> None:
         self._refuse(408, "request_timeout", f"A request must arrive within {self.receive_timeout_s:g} seconds.")
@@ -217,7 +208,8 @@ class LimitedProtocol(TimedProtocol):
         return b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)])
 
     def _given_id(self) -> str | None:
-        return next((value.decode("latin-1") for name, value in self.headers or () if name == b"x-request-id"), None)
+        headers = self.scope["headers"] if self._in_body else self.headers or ()
+        return next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), None)
 
     def _say(self, answer: bytes) -> None:
         """Says it, and ends our half of the connection."""

@@ -17,16 +17,21 @@ class TimedProtocol(HttpToolsProtocol):
     """Set once, before the server starts."""
     send_timeout_s = 30.0
 
-    _deadline: asyncio.TimerHandle | None = None
+    _due_s: float | None = None
+    """Until when the request that is arriving must have come; None between requests."""
+    _watch: asyncio.TimerHandle | None = None
     _abort: asyncio.TimerHandle | None = None
     _is_ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_request()
+        self._watch_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
+        if self._watch is not None:
+            self._watch.cancel()
         self._cancel_abort()
         super().connection_lost(exc)
 
@@ -48,13 +53,22 @@ class TimedProtocol(HttpToolsProtocol):
         raise NotImplementedError
 
     def _await_request(self) -> None:
-        self._cancel_deadline()
-        self._deadline = self.loop.call_later(self.receive_timeout_s, self.took_too_long)
+        self._due_s = self.loop.time() + self.receive_timeout_s
 
     def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._due_s = None
+
+    def _watch_deadline(self) -> None:
+        """Only where a request has come in part: a timer for each would cost more than to parse it."""
+        if self._due_s is not None and self._watch is None:
+            self._watch = self.loop.call_at(self._due_s, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._due_s is not None and self.loop.time() >= self._due_s:
+            self.took_too_long()
+        else:
+            self._watch_deadline()
 
     def _abort_in(self, seconds: float) -> None:
         self._cancel_abort()

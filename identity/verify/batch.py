@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from identity.errors import Unavailable
-from identity.verify.lane import Lane
+from identity.verify.lane import Work
 
-Carry = Callable[[Lane, list[str]], Awaitable[Any]]
+Carry = Callable[[list[str]], Work]
 """Asks what a batch waits for, by its names, and returns the answer for all of it."""
 
 MAX_NAMES = 200

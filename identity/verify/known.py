@@ -82,7 +82,7 @@ def known(row: Any, epoch: int) -> Known:
         tuple(intern(each) for each in json.loads(scopes)),
         FOR_EVER_S if expires is None else expires.timestamp(),
         intern(id[:6]),
-        int(row[13]),
+        int(row[13].split(b":")[1]),
         epoch,
     )
 

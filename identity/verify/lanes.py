@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from identity.db import Connection, settings_of
 from identity.errors import Unavailable
 from identity.verify.batch import Batch, Carry
 from identity.verify.lane import Lane
-from identity.verify.statements import SETTINGS
+from identity.verify.statements import PREPARED, SETTINGS, WHERE_WE_ARE
 
 HEDGE_S = 0.25
 """A lane that is silent for so long: what it was asked is asked again on another."""
@@ -86,22 +87,20 @@ class Lanes:
             batch = self._queue[0]
             self._dequeue(batch)
             batch.sent_s = self.now_s
-            self._start(self._carry(self._idle.pop(), batch))
+            lane = self._idle.pop()
+            lane.carry(batch.carry(list(batch.names)), partial(self._done, lane, batch))
 
-    async def _carry(self, lane: Lane, batch: Batch) -> None:
-        try:
-            answer = await batch.carry(lane, list(batch.names))
-        except Unavailable:
-            self._ask_again(batch)
-        except BaseException:
-            batch.fail()
-            raise
-        else:
+    def _done(self, lane: Lane, batch: Batch, answer: Any, error: BaseException | None) -> None:
+        if lane in self._lanes:
+            self._idle.append(lane)
+        if error is None:
             batch.end(answer)
-        finally:
-            if lane in self._lanes:
-                self._idle.append(lane)
-                self._kick()
+        elif isinstance(error, Unavailable):
+            self._ask_again(batch)
+        else:
+            batch.fail()
+            raise error
+        self._kick()
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
@@ -140,15 +139,15 @@ class Lanes:
         self._start(self._replace())
 
     async def _add(self, check: Callable[[Connection], Awaitable[object]] | None = None) -> None:
-        lane = Lane(await self._connect(check), self._forget)
+        connection = await self._connect()
         try:
-            started_at = await asyncio.wait_for(self._primary(lane), CONNECT_S)
-        except TimeoutError:
-            lane.lose()
-            raise Unavailable from None
-        except BaseException:
-            lane.lose()
+            started_at = await asyncio.wait_for(_made_ready(connection, check), CONNECT_S)
+        except BaseException as error:
+            connection.pgconn.finish()
+            if isinstance(error, psycopg.Error | TimeoutError):
+                raise Unavailable from error
             raise
+        lane = Lane(connection, self._forget)
         for other in [other for other, its in self._lanes.items() if its != started_at]:
             other.lose()  # it still speaks to the server that was before a failover
         self._lanes[lane] = started_at
@@ -156,30 +155,13 @@ class Lanes:
         self._on_lost()  # once more, now that the new one is there
         self._kick()
 
-    async def _primary(self, lane: Lane) -> str:
-        """When its server started. Unavailable where it is a replica, whose answers lag."""
-        await lane.prepare()
-        [(is_replica, started_at)] = await lane.ask(b"where")
-        if is_replica == b"t" or started_at is None:
-            raise Unavailable
-        return started_at.decode()
-
-    async def _connect(self, check: Callable[[Connection], Awaitable[object]] | None) -> Connection:
+    async def _connect(self) -> Connection:
         try:
-            connection = await psycopg.AsyncConnection.connect(
+            return await psycopg.AsyncConnection.connect(
                 self._conninfo, autocommit=True, connect_timeout=int(CONNECT_S), application_name="identity lane"
             )
         except psycopg.OperationalError as error:
             raise Unavailable from error
-        try:
-            if check is not None:
-                await check(connection)
-        except BaseException as error:
-            connection.pgconn.finish()
-            if isinstance(error, psycopg.OperationalError):
-                raise Unavailable from error
-            raise
-        return connection
 
     def _forget(self, lane: Lane) -> None:
         """A lane is lost: nobody knows what happened meanwhile, so all is forgotten, now and once it is replaced."""
@@ -218,6 +200,19 @@ class Lanes:
             await asyncio.wait(self._tasks, timeout=TICK_S)
         for lane in [*self._lanes]:
             lane.lose()
+
+
+async def _made_ready(connection: Connection, check: Callable[[Connection], Awaitable[object]] | None) -> str:
+    """Prepares its statements, and says when its server started. Unavailable where it is a replica, whose answers
+    lag."""
+    if check is not None:
+        await check(connection)
+    for name, statement in PREPARED.items():
+        await connection.execute(f"PREPARE {name} AS {statement}".encode())
+    [(is_replica, started_at)] = await (await connection.execute(WHERE_WE_ARE.encode())).fetchall()
+    if is_replica:
+        raise Unavailable
+    return str(started_at)
 
 
 @asynccontextmanager

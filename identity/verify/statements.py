@@ -5,7 +5,8 @@ from __future__ import annotations
 _CHAIN = """
 SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
        array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
-       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash, c.n,
+       k.prefix, encode(k.secret_hash, 'hex') AS secret_hash,
+       c.ref || ':' || c.n || ':' || c.xmin AS counter,
        CASE WHEN k.revoked_at IS NOT NULL            THEN 'revoked'
             WHEN k.disabled_at IS NOT NULL           THEN 'disabled'
             WHEN k.expires_at <= clock_timestamp()   THEN 'expired'
@@ -19,7 +20,7 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
             WHEN u.status = 'suspended'              THEN 'user_suspended'
             WHEN u.status = 'locked'                 THEN 'user_locked'
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
-            ELSE 'valid' END AS code, c.xmin AS version
+            ELSE 'valid' END AS code
   FROM (SELECT asked.*, id, status, deleted_at FROM {asked} OFFSET 0) AS t
   JOIN identity.tenant_changes AS c ON c.tenant_id = t.id
   JOIN identity.app_keys AS k ON k.tenant_id = t.id AND {key}
@@ -44,18 +45,20 @@ IMPORTED = _CHAIN.format(
 """Keys of another system, which only their own tenant knows, by what their whole text comes to."""
 
 PROOF = """
-SELECT ref, n, xmin, date_part('epoch', clock_timestamp()) FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT date_part('epoch', clock_timestamp()), string_agg(ref || ':' || n || ':' || xmin, ',')
+  FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 CHANGES = """
-SELECT ref, n, xmin, array_to_json(changes)::text FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
+SELECT ref || ':' || n || ':' || xmin, array_to_json(changes)::text
+  FROM identity.tenant_changes WHERE ref = ANY ($1::text[])
 """
 
 WHERE_WE_ARE = """
 SELECT pg_is_in_recovery(), pg_postmaster_start_time()::text
 """
 
-PREPARED = {b"live": LIVE, b"imported": IMPORTED, b"proof": PROOF, b"changes": CHANGES, b"where": WHERE_WE_ARE}
+PREPARED = {"live": LIVE, "imported": IMPORTED, "proof": PROOF, "changes": CHANGES}
 
 SETTINGS = {
     "role": "identity_verifier",

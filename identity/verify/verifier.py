@@ -14,9 +14,9 @@ from identity.key_text import KeyText, parse
 from identity.verify import imported
 from identity.verify.batch import Batch
 from identity.verify.known import MALFORMED, NOT_FOUND, Known, known
-from identity.verify.lane import Lane
+from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
-from identity.verify.memory import Counter, Memory, Proof
+from identity.verify.memory import Memory, Proof
 from identity.verify.statements import array
 from identity.verify.verdicts import Verdict, Verification, judge, verdict
 
@@ -137,28 +137,25 @@ class Verifier:
         """Remembered where it is good."""
         its = known(row, found.epoch)
         if its.code == "valid":
-            self.memory.remember(digest, its, row[15], self.lanes.now_s)
+            self.memory.remember(digest, its, row[13], self.lanes.now_s)
         return its
 
-    async def _look_up(self, lane: Lane, names: list[str]) -> Found:
+    async def _look_up(self, names: list[str]) -> Found:
         """The whole chain of all that wait."""
         epoch = self.memory.epoch
-        rows = await lane.ask(b"live", array(names))
+        rows = await ask(b"live", array(names))
         return Found(epoch, {cast("bytes", row[4]).decode(): row for row in rows})
 
-    async def _look_up_imported(self, lane: Lane, names: list[str]) -> Found:
+    async def _look_up_imported(self, names: list[str]) -> Found:
         epoch = self.memory.epoch
-        return Found(epoch, imported.by_name(names, await lane.ask(b"imported", *imported.params(names))))
+        return Found(epoch, imported.by_name(names, await ask(b"imported", *imported.params(names))))
 
-    async def _prove(self, lane: Lane, names: list[str]) -> Proof:
+    async def _prove(self, names: list[str]) -> Proof:
         """Reads the counters, and the database's clock. What has moved is asked after before anybody is answered."""
-        asked_at_s, now_s = self.lanes.now_s, 0.0
-        counters: dict[str, Counter] = {}
-        rows = cast("list[tuple[bytes, bytes, bytes, bytes]]", await lane.ask(b"proof", array(names)))
-        for ref, n, version, clock_s in rows:
-            counters[ref.decode()], now_s = (int(n), version), float(clock_s)
-        if moved := self.memory.moved(counters, names, asked_at_s):
-            rows = cast("list[tuple[bytes, bytes, bytes, bytes]]", await lane.ask(b"changes", array(moved)))
-            for ref, n, version, changes in rows:
-                self.memory.learn(ref.decode(), (int(n), version), json.loads(changes), self.lanes.now_s)
-        return Proof(counters, now_s)
+        asked_at_s = self.lanes.now_s
+        [(clock_s, counters)] = await ask(b"proof", array(names))
+        proved, moved = self.memory.prove(names, counters.split(b",") if counters else (), asked_at_s)
+        if moved:
+            for counter, changes in cast("list[tuple[bytes, bytes]]", await ask(b"changes", array(moved))):
+                proved |= self.memory.learn(counter, json.loads(changes), self.lanes.now_s)
+        return Proof(proved, float(cast("bytes", clock_s)))

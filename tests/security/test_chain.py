@@ -105,6 +105,19 @@ async def test_the_service_answers_200_with_the_code_and_whose_key_it_is(platfor
             assert (verdict.get("branch_id"), verdict.get("user_id")) == (case.branch_id, case.user_id)
 
 
+async def test_in_one_batch_with_hundreds_of_others_each_gets_its_own(platform: Api, cases: list[Case]) -> None:
+    """The whole product twice: looked up, and where the chain is good proved."""
+    drawn = random.Random(7)
+    for _ in range(2):
+        drawn.shuffle(cases)
+        for start in range(0, len(cases), 1000):
+            some = cases[start : start + 1000]
+            answer = await platform.post("/v1/keys/verify-batch", {"keys": [{"key": case.text} for case in some]})
+            for case, verdict in zip(some, answer.json()["items"], strict=True):
+                assert verdict["code"] == first(case.faults)
+                assert verdict["key_id"] == (None if "not_found" in case.faults else case.key_id)
+
+
 async def test_of_another_tenants_key_nothing_is_told_in_whatever_state_it_is(
     org: Organisation, cases: list[Case]
 ) -> None:

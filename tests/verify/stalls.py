@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,17 +57,27 @@ def stalled(step: str) -> Iterator[Stall]:
 
 
 def _hold_statements(patch: pytest.MonkeyPatch, stall: Stall, statement: bytes, when: str) -> None:
-    ask = Lane.ask
+    send, deliver, asked, tasks = Lane._send, Lane._deliver, dict[Lane, bytes](), set[asyncio.Task[None]]()
 
-    async def held(lane: Lane, name: bytes, *params: bytes) -> Rows:
-        if (name, when) == (statement, "before"):
+    def go_on(step: Callable[..., None], *args: Any, held: bool) -> None:
+        async def later() -> None:
             await stall()
-        rows = await ask(lane, name, *params)
-        if (name, when) == (statement, "after"):
-            await stall()
-        return rows
+            step(*args)
 
-    patch.setattr(Lane, "ask", held)
+        if held and not stall.reached.is_set():
+            tasks.add(asyncio.create_task(later()))
+        else:
+            step(*args)
+
+    def sending(lane: Lane, name: bytes, params: tuple[bytes, ...]) -> None:
+        asked[lane] = name
+        go_on(send, lane, name, params, held=(name, when) == (statement, "before"))
+
+    def delivering(lane: Lane, rows: Rows) -> None:
+        go_on(deliver, lane, rows, held=(asked[lane], when) == (statement, "after"))
+
+    patch.setattr(Lane, "_send", sending)
+    patch.setattr(Lane, "_deliver", delivering)
 
 
 def _hold_answers(patch: pytest.MonkeyPatch, stall: Stall) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from identity import embedded
 from identity.settings import Settings
-from identity.verify import Verifier, open_verifier, statements
+from identity.verify import Verifier, open_verifier
+from identity.verify import lanes as lanes_module
 from tests.conftest import Organisation
 from tests.server import execute
 from tests.verify.troubles import BUSY_S, backends, is_valid, lanes, locked, stopped, timed, until
@@ -143,7 +144,7 @@ async def test_a_new_lane_ends_those_that_speak_to_a_server_from_before(its: Org
 
 
 async def test_a_replica_is_no_place_for_look_ups(place: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(statements.PREPARED, b"where", "SELECT true, pg_postmaster_start_time()::text")
+    monkeypatch.setattr(lanes_module, "WHERE_WE_ARE", "SELECT true, pg_postmaster_start_time()::text")
     with pytest.raises(Exception, match="does not answer"):
         async with open_verifier(place):
             pass

@@ -17,8 +17,6 @@ from tests.conftest import Organisation
 from tests.server import Database, execute
 from tests.verify.stalls import stalled
 
-VERSION = b"7"
-
 
 @pytest.fixture
 async def worker(settings: Settings) -> AsyncIterator[Verifier]:
@@ -144,22 +142,32 @@ def entry(ref: str, n: int, epoch: int = 0) -> Known:
 def test_it_holds_no_more_than_it_may() -> None:
     memory = Memory(10)
     for n in range(100):
-        memory.remember(str(n).encode(), entry(f"t{n}", 1), VERSION, 0)
+        memory.remember(str(n).encode(), entry(f"t{n}", 1), b"t%d:1:7" % n, 0)
         assert len(memory) <= 10
     assert memory.get(b"99") is not None
     assert memory.get(b"1") is None
 
 
-def test_a_proof_is_none_where_its_tenant_was_forgotten_and_is_back_from_an_older_row() -> None:
-    memory, remembered = Memory(10), entry("t", 3)
-    proof = Proof({"t": (5, VERSION)}, now_s=0)
-    assert memory.moved(proof.counters, ["t"], 1) == []
-    memory.remember(b"another", entry("t", 3), VERSION, 2)
-    assert not memory.stands(remembered, proof)
-
-
 def test_an_entry_of_another_epoch_does_not_stand() -> None:
     memory, remembered = Memory(10), entry("t", 5)
     memory.forget_all()
-    memory.remember(b"another", entry("t", 3, memory.epoch), VERSION, 2)
-    assert not memory.stands(remembered, Proof({"t": (3, VERSION)}, now_s=0))
+    memory.remember(b"another", entry("t", 5, memory.epoch), b"t:5:7", 2)
+    proved, moved = memory.prove(["t"], [b"t:5:7"], 3)
+    assert moved == []
+    assert not memory.stands(remembered, Proof(proved, now_s=0))
+
+
+def test_the_same_number_of_another_version_is_another_databases() -> None:
+    memory = Memory(10)
+    memory.remember(b"one", entry("t", 5), b"t:5:7", 1)
+    assert memory.prove(["t"], [b"t:5:8"], 2) == ({}, [])
+    assert memory.epoch == 1
+
+
+def test_a_proof_that_comes_after_a_later_one_still_stands() -> None:
+    memory, remembered = Memory(10), entry("t", 5)
+    memory.remember(b"one", remembered, b"t:5:7", 1)
+    memory.learn(b"t:6:8", ["key other"], 4)
+    proved, moved = memory.prove(["t"], [b"t:5:7"], asked_at_s=3)
+    assert moved == []
+    assert memory.stands(remembered, Proof(proved, now_s=0))

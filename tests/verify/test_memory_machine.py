@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from identity.verify import Known
-from identity.verify.memory import Counter, Memory, Proof
+from identity.verify.memory import Counter, Memory, Proof, Tenant, count
 
 REFS = ("t", "u")
 KEYS = tuple((ref, f"k{n}", f"u{n % 2}") for ref in REFS for n in range(4))
@@ -66,39 +66,39 @@ class Simulation:
     def look_up(self, ref: str, key: str, user: str) -> None:
         n, epoch = self.tenants[ref].n, self.memory.epoch
         entry = Known("valid", b"%d" % n, key_id=key, user_id=user, ref=ref, n=n, epoch=epoch)
-        digest = (ref + key + user).encode()
-        self.flying.append(lambda: self.memory.remember(digest, entry, b"", self.now_s))
+        digest, counter = (ref + key + user).encode(), self.counter(ref)
+        self.flying.append(lambda: self.memory.remember(digest, entry, counter, self.now_s))
+
+    def counter(self, ref: str) -> Counter:
+        return f"{ref}:{self.tenants[ref].n}:7".encode()
 
     def prove(self) -> None:
         waiting, self.waiting = self.waiting, []
         asked = list(dict.fromkeys(each[0] for each, _ in waiting))
-        proof = Proof({ref: (self.tenants[ref].n, b"") for ref in asked}, now_s=0)
-        asked_at_s = self.now_s
+        counters, asked_at_s = [self.counter(ref) for ref in asked], self.now_s
 
         def arrive() -> None:
-            moved = self.memory.moved(proof.counters, asked, asked_at_s)
-            self.learn(moved, lambda: self.judge(waiting, proof))
+            proved, moved = self.memory.prove(asked, counters, asked_at_s)
+            self.learn(proved, moved, lambda: self.judge(waiting, Proof(proved, now_s=0), counters))
 
         self.flying.append(arrive)
 
-    def learn(self, moved: list[str], then: Callable[[], None]) -> None:
-        last: dict[str, tuple[Counter, list[str]]] = {
-            ref: ((self.tenants[ref].n, b""), self.tenants[ref].history[-32:]) for ref in moved
-        }
+    def learn(self, proved: dict[str, Tenant], moved: list[str], then: Callable[[], None]) -> None:
+        last = [(self.counter(ref), self.tenants[ref].history[-32:]) for ref in moved]
 
         def arrive() -> None:
-            for ref, (counter, changes) in last.items():
-                self.memory.learn(ref, counter, changes, self.now_s)
+            for counter, changes in last:
+                proved.update(self.memory.learn(counter, changes, self.now_s))
             self.flying.append(then)
 
         self.flying.append(arrive) if moved else self.flying.append(then)
 
-    def judge(self, waiting: list[tuple[tuple[str, str, str], Known]], proof: Proof) -> None:
+    def judge(self, waiting: list[tuple[tuple[str, str, str], Known]], proof: Proof, counters: list[Counter]) -> None:
+        until = {counter.partition(b":")[0].decode(): count(counter) for counter in counters}
         for (ref, key, user), remembered in waiting:
             if self.memory.stands(remembered, proof):
                 self.stood += 1
-                read_at = int(remembered.answer)
-                assert not self.tenants[ref].changed(key, user, read_at, proof.counters[ref][0])
+                assert not self.tenants[ref].changed(key, user, int(remembered.answer), until[ref])
 
     def arrive(self) -> None:
         if self.flying:

@@ -12,7 +12,7 @@ from identity import embedded
 from identity.app_keys import NewAppKey
 from identity.settings import Settings
 from identity.verify import Verification, Verifier, open_verifier
-from identity.verify.lane import Lane, Rows
+from identity.verify.lane import Lane
 from tests.conftest import Organisation
 from tests.verify.stalls import stalled
 from tests.verify.troubles import BUSY_S, is_valid, lanes, locked, timed
@@ -74,13 +74,13 @@ async def test_what_waits_for_a_lane_is_not_asked_twice(
 ) -> None:
     """Or a slow database would be asked for twice as much."""
     asked: list[bytes] = []
-    ask = Lane.ask
+    send = Lane._send
 
-    async def counted(lane: Lane, name: bytes, *params: bytes) -> Rows:
+    def counted(lane: Lane, name: bytes, params: tuple[bytes, ...]) -> None:
         asked.append(name)
-        return await ask(lane, name, *params)
+        send(lane, name, params)
 
-    monkeypatch.setattr(Lane, "ask", counted)
+    monkeypatch.setattr(Lane, "_send", counted)
     worker.lanes._idle, idle = [], worker.lanes._idle
     late = asyncio.create_task(timed(worker, its))
     await asyncio.sleep(0.4)
