@@ -7,8 +7,9 @@ import json
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
 from identity.api.problems import edge_headers
+from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
 from identity.api.strict_json import without_duplicates
 from identity.auth import Principal, whose
@@ -78,7 +80,7 @@ class HotPath:
         if caller is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
-        await _send(send, id, told[0] if is_one else items(told))
+        await _send(scope, send, id, told[0] if is_one else items(told))
         if (duration_s := time.perf_counter() - started_s) >= SLOW_S:
             self.envelope.log_slow(scope, id, caller, duration_s)
 
@@ -184,7 +186,13 @@ def _plain(value: Any) -> Plain | None:
 
 
 def _is_scope(value: Any) -> bool:
-    return type(value) is str and len(value) <= MAX_SCOPE_CHARS and _scope(value) is not None
+    return type(value) is str and _is_scope_text(value)
+
+
+@lru_cache(1024)
+def _is_scope_text(text: str) -> bool:
+    """Remembered, since the same few are asked for over and over."""
+    return len(text) <= MAX_SCOPE_CHARS and _scope(text) is not None
 
 
 def _raising(error: BaseException) -> ASGIApp:
@@ -194,13 +202,15 @@ def _raising(error: BaseException) -> ASGIApp:
     return raising
 
 
-_HEADERS = [
-    (b"content-type", b"application/json"),
-    *((name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if name != "X-Request-Id"),
-]
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if value]
+_HEADERS.append((b"content-type", b"application/json"))
+_HEAD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
 
 
-async def _send(send: Callable[[Message], Awaitable[None]], id: str, body: bytes) -> None:
-    headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _send(scope: Scope, send: Send, id: str, body: bytes) -> None:
+    at_once = scope.get("extensions", {}).get(AT_ONCE)
+    size, its = b"%d" % len(body), id.encode()
+    if at_once is None or not at_once(b"%bx-request-id: %b\r\ncontent-length: %b\r\n" % (_HEAD, its, size), body):
+        headers = [*_HEADERS, (b"x-request-id", its), (b"content-length", size)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

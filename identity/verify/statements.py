@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _CHAIN = """
-SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
+SELECT t.id AS tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
        array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
        k.prefix, encode(k.secret_hash, 'hex') AS secret_hash,
        c.ref || ':' || c.n || ':' || c.xmin AS counter,
@@ -21,26 +21,37 @@ SELECT k.tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.
             WHEN u.status = 'locked'                 THEN 'user_locked'
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
             ELSE 'valid' END AS code
-  FROM (SELECT asked.*, id, status, deleted_at FROM {asked} OFFSET 0) AS t
-  JOIN identity.tenant_changes AS c ON c.tenant_id = t.id
-  JOIN identity.app_keys AS k ON k.tenant_id = t.id AND {key}
-  JOIN identity.apps AS a ON a.tenant_id = k.tenant_id AND a.id = k.app_id
-  LEFT JOIN identity.branches AS b ON b.tenant_id = k.tenant_id AND b.app_id = k.app_id AND b.id = k.branch_id
-  LEFT JOIN identity.users AS u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
-  LEFT JOIN identity.user_apps AS g ON g.tenant_id = k.tenant_id AND g.app_id = k.app_id AND g.user_id = k.user_id
+  FROM {asked},
+       LATERAL (SELECT id, status, deleted_at FROM identity.tenants
+                 WHERE {tenant} OFFSET 0) AS t,
+       LATERAL (SELECT ref, n, xmin FROM identity.tenant_changes
+                 WHERE tenant_id = t.id OFFSET 0) AS c,
+       LATERAL (SELECT id, app_id, branch_id, user_id, prefix, type, environment, name, scopes, metadata, secret_hash,
+                       expires_at, revoked_at, disabled_at FROM identity.app_keys
+                 WHERE tenant_id = t.id AND {key} OFFSET 0) AS k,
+       LATERAL (SELECT status, deleted_at FROM identity.apps
+                 WHERE tenant_id = t.id AND id = k.app_id OFFSET 0) AS a
+  LEFT JOIN LATERAL (SELECT status, deleted_at FROM identity.branches
+                      WHERE tenant_id = t.id AND app_id = k.app_id AND id = k.branch_id OFFSET 0) AS b ON true
+  LEFT JOIN LATERAL (SELECT status, deleted_at FROM identity.users
+                      WHERE tenant_id = t.id AND id = k.user_id OFFSET 0) AS u ON true
+  LEFT JOIN LATERAL (SELECT status FROM identity.user_apps
+                      WHERE tenant_id = t.id AND app_id = k.app_id AND user_id = k.user_id OFFSET 0) AS g ON true
 """
-"""The whole chain of each key, the first link that fails, and the change counter in the same snapshot. OFFSET 0 keeps
-the planner from joining the keys by their tenant alone, which read every key of the tenant for each one asked."""
+"""The whole chain of each key, the first link that fails, and the change counter in the same snapshot. Each link is
+LATERAL, with an OFFSET 0: one row by its key, whatever a planner guesses of tables that nobody has analysed yet. Left
+to itself it read all keys of a tenant for each one asked, 3 ms a key instead of 0.008."""
 
 LIVE = _CHAIN.format(
-    asked="unnest($1::text[]) AS asked (key_id) JOIN identity.tenants ON ref = left(asked.key_id, 6)",
-    key="k.id = t.key_id AND k.algorithm IS NULL",
+    asked="unnest($1::text[]) AS asked (key_id)",
+    tenant="ref = left(asked.key_id, 6)",
+    key="id = asked.key_id AND algorithm IS NULL",
 )
 
 IMPORTED = _CHAIN.format(
-    asked="unnest($1::text[], $2::text[], $3::text[]) AS asked (tenant_id, algorithm, hash)"
-    " JOIN identity.tenants ON id = asked.tenant_id",
-    key="k.algorithm = t.algorithm AND k.secret_hash = decode(t.hash, 'hex')",
+    asked="unnest($1::text[], $2::text[], $3::text[]) AS asked (tenant_id, algorithm, hash)",
+    tenant="id = asked.tenant_id",
+    key="algorithm = asked.algorithm AND secret_hash = decode(asked.hash, 'hex')",
 )
 """Keys of another system, which only their own tenant knows, by what their whole text comes to."""
 

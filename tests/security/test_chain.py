@@ -113,6 +113,7 @@ async def test_in_one_batch_with_hundreds_of_others_each_gets_its_own(platform: 
         for start in range(0, len(cases), 1000):
             some = cases[start : start + 1000]
             answer = await platform.post("/v1/keys/verify-batch", {"keys": [{"key": case.text} for case in some]})
+            assert answer.status_code == 200, answer.text
             for case, verdict in zip(some, answer.json()["items"], strict=True):
                 assert verdict["code"] == first(case.faults)
                 assert verdict["key_id"] == (None if "not_found" in case.faults else case.key_id)
