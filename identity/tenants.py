@@ -225,6 +225,10 @@ SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
  WHERE id = %(tenant_id)s
 """
 
+OF_REF = """
+SELECT id FROM identity.tenants WHERE ref = %(ref)s
+"""
+
 
 class TenantStore(Store[Tenant]):
     """A tenant's statements run in its own scope, but for those over many tenants, which are the platform's."""
@@ -259,6 +263,11 @@ class TenantStore(Store[Tenant]):
     async def find(self, where: TenantFilter) -> Tenant | None:
         """By name or domain, over all tenants, for the platform."""
         return next(iter((await self.list(where, limit=1)).items), None)
+
+    async def find_by_ref(self, ref: str) -> str | None:
+        """Whose keys' ids begin so, tombstones too."""
+        found = await self._run(OF_REF, PLATFORM, role="identity_platform", ref=ref)
+        return found[0]["id"] if found else None
 
     async def replace(
         self, new: NewTenant, *, if_match: IfMatch = None, by_platform: bool = True

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, docs, health, keys, logs, tenants, user_apps, users, wire
+from identity.api import app_keys, apps, branches, docs, health, key_leaks, keys, logs, tenants, user_apps, users, wire
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
@@ -42,6 +42,7 @@ ROUTES: list[Route] = [
         user_apps.table,
         app_keys.table,
         keys.table,
+        key_leaks.table,
         health.table,
         docs.table,
     )
@@ -77,7 +78,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         verifier = await stack.enter_async_context(open_verifier(settings))
         secret_keys = _secret_keys(settings)
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-        yield Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)
+        methods = (by_app_key(verifier),)
+        yield Service(settings, stores, verifier, methods, cursors, secret_keys, key_leaks.new_limit())
 
 
 def asgi() -> ASGIApp:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from identity.api.cursors import Cursors
 from identity.api.etags import parse_if_match
+from identity.api.rate_limit import RateLimit
 from identity.api.routes import Route
 from identity.auth import Method, Principal
 from identity.db import IfMatch, Row, precondition_failed
@@ -32,6 +33,7 @@ class Service:
     cursors: Cursors
     secret_keys: tuple[bytes, ...]
     """The present one, and the one before it while it changes."""
+    leak_limit: RateLimit
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Plain:
     path: str | None = None
     cost: int = 1
     costs: Mapping[str, int] = field(default_factory=dict)
+    tenant_id: str | None = None
 
 
 class HotPath:

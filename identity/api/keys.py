@@ -11,6 +11,7 @@ from identity.api.call import Call
 from identity.api.routes import ANY_KEY, Table
 from identity.auth import Principal
 from identity.verify import (
+    MALFORMED,
     NOT_FOUND,
     Asked,
     Known,
@@ -35,7 +36,8 @@ async def verify_key(call: Call[Verification]) -> Response:
     """Verify a key.
 
     Is it good, and for this? Always 200, with the first link of the chain that fails as `code`. Of a key that is not
-    known, or not the caller's to see, nothing else is told.
+    known, or not the caller's to see, nothing else is told. A text that is none of ours is looked up among the imported
+    keys of the caller's tenant, or of `tenant_id`.
     """
     known = await call.service.verifier.look_up(call.body.key)
     [told] = await tell(call.service.verifier, call.principal, [known], [call.body])
@@ -69,10 +71,31 @@ async def whoami(call: Call[None]) -> Response:
 
 async def tell(verifier: Verifier, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
     """The verdicts, as far as they are this caller's to see, in JSON."""
+    if any(its is MALFORMED or what.tenant_id is not None for its, what in zip(known, asked, strict=True)):
+        known = await _in_tenants(verifier, caller, known, asked)
     seen = [its if not its.key_id or caller.may_verify(its) else NOT_FOUND for its in known]
     if not any(its.is_limited for its in seen):
         return [its.told(judge(its, what)) for its, what in zip(seen, asked, strict=True)]
     return await asyncio.gather(*(verifier.tell(its, what) for its, what in zip(seen, asked, strict=True)))
+
+
+async def _in_tenants(
+    verifier: Verifier, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]
+) -> list[Known]:
+    """What is none of ours may be an imported key of the tenant that is asked for, or else of the caller's; and what is
+    ours must be of the tenant that is asked for."""
+    found, wanted = list(known), {}
+    for n, (its, what) in enumerate(zip(known, asked, strict=True)):
+        tenant_id = caller.tenant_id if what.tenant_id is None else what.tenant_id
+        if tenant_id != caller.tenant_id and not caller.is_platform:
+            found[n] = NOT_FOUND
+        elif its is MALFORMED:
+            wanted[n] = (tenant_id, what.key)
+        elif what.tenant_id not in (None, its.tenant_id):
+            found[n] = NOT_FOUND
+    for n, its in zip(wanted, await verifier.look_up_imported(wanted.values()), strict=True):
+        found[n] = its if its.key_id and caller.may_verify(its) else MALFORMED
+    return found
 
 
 def items(told: Sequence[bytes]) -> bytes:

@@ -26,8 +26,9 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
     request.state.route = route.path
     await judge_length(request, route.max_body)
     if route.scope == PUBLIC:
-        await read_body(request, route.max_body)
-        return respond(route, request, await route.handler(service, request))
+        raw = await read_body(request, route.max_body)
+        body = () if route.takes is None else (parse_body(route, request, raw),)
+        return respond(route, request, await route.handler(service, request, *body))
     try:
         principal = await authenticate(single_header(request, "authorization"), service.methods)
     except IdentityError:

@@ -1,5 +1,7 @@
 """The only package that speaks psycopg to the stores: pool, tenant scope, rows, stores, and what an error means."""
 
+from psycopg import Rollback
+
 from identity.db.pool import check_login, json_loads, open_pool, secrets_in_dsn, settings_of
 from identity.db.sessions import Connection, Pool, PoolSession, Scope, Session, bounded, checkout, in_scope
 from identity.db.store import (
@@ -20,6 +22,7 @@ __all__ = [
     "Page",
     "Pool",
     "PoolSession",
+    "Rollback",
     "Row",
     "Scope",
     "Session",

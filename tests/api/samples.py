@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from secrets import token_hex
 from typing import Any
 
 import httpx2
@@ -10,6 +11,7 @@ import pytest
 
 from identity.api import ROUTES
 from identity.api.routes import ANY_KEY, PUBLIC, Route
+from identity.key_text import compose, new_secret
 from tests.conftest import Api, Organisation
 
 GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
@@ -22,6 +24,7 @@ REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch",
 """What lives cannot be purged, and what takes no credits is not topped up."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
+NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 LIMITS = {
     "rate_limits": [{"name": "minute", "limit": 60, "window_s": 60}],
@@ -70,6 +73,8 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "top_up_key": {"add": 5},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
+        "import_keys": {"keys": [{"name": "till-1", "hash": token_hex(32), "algorithm": "sha256-hex"}]},
+        "report_leak": {"key": NOBODYS_KEY, "source": "code search", "url": "https://code.example.com/till.py"},
         "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
     }

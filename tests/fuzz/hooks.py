@@ -10,6 +10,8 @@ from zoneinfo import available_timezones
 import schemathesis
 from hypothesis import strategies as st
 
+from identity.key_text import ALPHABET, compose
+
 PRINTABLE = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=40).filter(
     lambda text: text == text.strip()
 )
@@ -17,6 +19,9 @@ schemathesis.openapi.format("printable", PRINTABLE | st.builds("{}@{}".format, P
 schemathesis.openapi.format("timezone", st.sampled_from(sorted(available_timezones())))
 schemathesis.openapi.format(
     "dsn", st.from_regex(r"host=[a-z]{1,20} dbname=[a-z]{1,20}", fullmatch=True, alphabet=st.characters(codec="ascii"))
+)
+schemathesis.openapi.format(
+    "app-key", st.text(ALPHABET, min_size=22, max_size=22).map(lambda id: compose("isk", "live", id, "0" * 43))
 )
 
 SPARED = json.loads(os.environ["IDENTITY_FUZZ_SPARED"])

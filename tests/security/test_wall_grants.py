@@ -29,7 +29,7 @@ JUDGED = {
     "users": "tenant_id id status deleted_at",
     "user_apps": "tenant_id app_id user_id status",
     "app_keys": "tenant_id id app_id branch_id user_id prefix secret_hash type environment name scopes metadata"
-    " expires_at disabled_at revoked_at credits rate_limits allowed_ips allowed_routes",
+    " expires_at disabled_at revoked_at credits rate_limits allowed_ips allowed_routes algorithm",
     "key_last_uses": "tenant_id key_id last_used_at created_at updated_at",
     "key_limits": "tenant_id key_id remaining refilled_at counts created_at updated_at",
     "tenant_changes": "tenant_id ref n changes",
@@ -38,7 +38,19 @@ JUDGED = {
 
 FIXED = {
     *("id", "tenant_id", "ref", "created_at", "updated_at"),
-    *("app_id", "branch_id", "user_id", "key_id", "prefix", "secret_hash", "type", "environment", "rotated_from"),
+    *(
+        "app_id",
+        "branch_id",
+        "user_id",
+        "key_id",
+        "prefix",
+        "secret_hash",
+        "type",
+        "environment",
+        "rotated_from",
+        "algorithm",
+        "prefix_shown",
+    ),
 }
 """What a row is for as long as it is; but the type of an app or a branch may change."""
 

@@ -90,6 +90,20 @@ def use_everything(database: Database, org: Organisation) -> None:
     )
     execute(
         database.admin_url,
+        "INSERT INTO identity.app_keys (tenant_id, id, app_id, prefix, secret_hash, algorithm, name)"
+        " VALUES (%s, %s, 'shop', 'isk', %s, 'sha256', 'imported')",
+        org.id,
+        org.key.id[:6] + "i" * 16,
+        b"imported".ljust(32, b"\0"),
+    )
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.key_leaks (tenant_id, key_id, number, source) VALUES (%s, %s, 1, 'code search')",
+        org.id,
+        org.key.id,
+    )
+    execute(
+        database.admin_url,
         "INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)"
         " VALUES (%s, 'key:k', 'id', 'hash', 201, 'sealed')",
         org.id,
