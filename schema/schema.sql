@@ -15,3 +15,4 @@ SET search_path = identity;
 \ir tenant_counters.sql
 \ir idempotency_keys.sql
 \ir tenant_changes.sql
+\ir key_usage.sql
