@@ -12,6 +12,7 @@ from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
 from identity.errors import Conflict, StartError, Unavailable
 from identity.idempotency import IdempotencyStore
+from identity.key_usage import KeyUsageStore
 from identity.settings import Settings
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
 from identity.user_apps import UserAppStore
@@ -31,6 +32,7 @@ class Stores:
         self.users = UserStore(session)
         self.user_apps = UserAppStore(session)
         self.app_keys = AppKeyStore(session)
+        self.key_usage = KeyUsageStore(session)
         self.idempotency = IdempotencyStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:

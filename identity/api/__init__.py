@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, docs, health, keys, logs, tenants, user_apps, users, wire
+from identity.api import app_keys, apps, branches, docs, health, key_usage, keys, logs, tenants, user_apps, users, wire
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
@@ -39,6 +39,7 @@ ROUTES: list[Route] = [
         users.table,
         user_apps.table,
         app_keys.table,
+        key_usage.table,
         keys.table,
         health.table,
         docs.table,

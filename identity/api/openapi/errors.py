@@ -20,7 +20,7 @@ def codes(route: Route) -> dict[int, list[str]]:
         found[401] = ["invalid_token", *CHAIN]
         found[415] = ["unsupported_media_type"]
         found[503] = ["unavailable"]
-        found[400] += ["invalid_json", *(["invalid_cursor"] if route.where else []), *broken_values(route)]
+        found[400] += ["invalid_json", *(["invalid_cursor"] if route.is_list else []), *broken_values(route)]
         found[403] = [] if route.scope == ANY_KEY else ["insufficient_scope", *_platform_only(route)]
         found[404] = _not_found(route)
         found[400] += _not_found_in_body(route)

@@ -13,6 +13,7 @@ from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
 from identity.key_text import compose
+from identity.key_usage import UsageCount, UsageCounts
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
@@ -161,6 +162,7 @@ def _of_life(noun: str, row: BaseModel, *, off: str, off_status: str, on: str) -
     }
 
 
+_USAGE = _answered(UsageCounts(items=[UsageCount(at=AT, code="valid", count=1)]))
 _ISSUED = IssuedKey(**_KEY.model_dump(), key=KEY)
 _ROTATED = _shown(_KEY, id=NEXT_KEY_ID, rotated_from=KEY_ID) | {"key": NEXT_KEY}
 _TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
@@ -223,6 +225,9 @@ EXAMPLES: dict[str, Example] = {
     "revoke_key": Example({"reason": "till stolen"}, _shown(_KEY, revoked_at=LATER, revoke_reason="till stolen")),
     "disable_key": _answered(_KEY, disabled_at=LATER),
     "enable_key": _answered(_KEY),
+    "get_usage_of_tenant": _USAGE,
+    "get_usage_of_app": _USAGE,
+    "get_usage_of_key": _USAGE,
     "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad"}, _shown(_VERDICT)),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),
