@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -90,8 +90,8 @@ class Part:
     hour: int
     counts: list[tuple[Name, int]]
     uses: list[bool]
-    since_s: float = field(default_factory=time.time)
-    """By the clock on the wall: another stands still while a virtual machine sleeps."""
+    sent_at_s: float | None = None
+    """First, by the clock on the wall: another stands still while a virtual machine sleeps."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -199,19 +199,20 @@ class Usage:
     async def _send(self) -> None:
         part = self._part
         assert part is not None
-        if time.time() - part.since_s > GIVE_UP_S:
+        connection = self._connection or await self._connect()
+        now_s = time.time()
+        part.sent_at_s = part.sent_at_s or now_s
+        if now_s - part.sent_at_s > GIVE_UP_S:
             self.lost += sum(count for _, count in part.counts)
         else:
-            params = {"worker": self._worker, **part.params}
-            try:
-                await self._execute(ADD, params)
-            except pg.ForeignKeyViolation:
-                await self._execute(ADD_OF_KEYS_THAT_ARE, params)
+            await self._add(connection, {"worker": self._worker, **part.params})
         self._part = None
 
-    async def _execute(self, statement: str, params: dict[str, Any]) -> None:
-        connection = self._connection or await self._connect()
-        await bounded(connection, connection.execute(statement, params), STATEMENT_S)
+    async def _add(self, connection: Connection, params: dict[str, Any]) -> None:
+        try:
+            await bounded(connection, connection.execute(ADD, params), STATEMENT_S)
+        except pg.ForeignKeyViolation:
+            await bounded(connection, connection.execute(ADD_OF_KEYS_THAT_ARE, params), STATEMENT_S)
 
     async def _connect(self) -> Connection:
         """When there is something to write, not before; and the rows of workers that are long gone are swept."""
