@@ -222,7 +222,7 @@ RETURNING {COLUMNS}
 # By one worker at a time, some tenants after others: each says itself how long its dead keys are kept. Eight of one
 # tenant: its workers would hear of more as of a change of everything, and forget every verdict.
 SWEEP = """
-WITH some AS (
+WITH asked AS (
     SELECT id, now() - make_interval(days => coalesce((settings -> 'keep_dead_keys_days')::int, %(days)s)) AS since
       FROM identity.tenants
      WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep app_keys', 0)))
@@ -230,14 +230,14 @@ WITH some AS (
 ), gone AS (
     DELETE FROM identity.app_keys
      WHERE (tenant_id, id) IN (
-           SELECT dead.* FROM some CROSS JOIN LATERAL (
+           SELECT dead.* FROM asked CROSS JOIN LATERAL (
                SELECT tenant_id, id FROM identity.app_keys
-                WHERE tenant_id = some.id AND least(revoked_at, expires_at) < some.since
+                WHERE tenant_id = asked.id AND least(revoked_at, expires_at) < asked.since
                 ORDER BY least(revoked_at, expires_at) LIMIT 8) AS dead
             LIMIT %(limit)s)
     RETURNING tenant_id
 )
-SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM some
+SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
 """
 
 

@@ -61,15 +61,15 @@ SELECT date_trunc(%(by)s, hour, 'UTC') AS at, code, sum(count)::bigint AS count
   FROM identity.key_usage
  WHERE tenant_id = %(tenant_id)s AND hour >= %(start)s AND hour < %(end)s
    AND (%(key_id)s::text IS NULL OR key_id = %(key_id)s)
-   AND (%(app_id)s::text IS NULL OR key_id IN (
-       SELECT id FROM identity.app_keys WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s))
+   AND (%(app_id)s::text IS NULL OR %(app_id)s = (
+       SELECT app_id FROM identity.app_keys AS key WHERE key.tenant_id = %(tenant_id)s AND key.id = key_id))
  GROUP BY at, code
  ORDER BY at, code
 """
 
 # By one worker at a time, some tenants after others: each says itself how long its counts are kept.
 SWEEP = """
-WITH some AS (
+WITH asked AS (
     SELECT id, now() - make_interval(days => coalesce((settings -> 'usage_days')::int, %(days)s)) AS since
       FROM identity.tenants
      WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep key_usage', 0)))
@@ -77,14 +77,14 @@ WITH some AS (
 ), gone AS (
     DELETE FROM identity.key_usage
      WHERE (tenant_id, key_id, hour, code) IN (
-           SELECT old.* FROM some CROSS JOIN LATERAL (
+           SELECT old.* FROM asked CROSS JOIN LATERAL (
                SELECT tenant_id, key_id, hour, code FROM identity.key_usage
-                WHERE tenant_id = some.id AND hour < some.since
+                WHERE tenant_id = asked.id AND hour < asked.since
                 ORDER BY hour LIMIT %(limit)s) AS old
             LIMIT %(limit)s)
     RETURNING tenant_id
 )
-SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM some
+SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
 """
 
 
