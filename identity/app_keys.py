@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from identity import key_text
-from identity.db import IfMatch, Page, Row, Store, columns, in_order
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order
 from identity.errors import Conflict, NotFound
 from identity.fields import AS_WHOLE, Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 from identity.key_limits import (
@@ -354,6 +354,27 @@ DELETE FROM identity.app_keys
 RETURNING {COLUMNS}
 """
 
+# By one worker at a time, some tenants after others: each says itself how long its dead keys are kept. Eight of one
+# tenant: its workers would hear of more as of a change of everything, and forget every verdict.
+SWEEP = """
+WITH asked AS (
+    SELECT id, now() - make_interval(days => coalesce((settings -> 'keep_dead_keys_days')::int, %(days)s)) AS since
+      FROM identity.tenants
+     WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep app_keys', 0)))
+     ORDER BY id LIMIT %(tenants)s
+), gone AS (
+    DELETE FROM identity.app_keys
+     WHERE (tenant_id, id) IN (
+           SELECT dead.* FROM asked CROSS JOIN LATERAL (
+               SELECT tenant_id, id FROM identity.app_keys
+                WHERE tenant_id = asked.id AND least(revoked_at, expires_at) < asked.since
+                ORDER BY least(revoked_at, expires_at) LIMIT 8) AS dead
+            LIMIT %(limit)s)
+    RETURNING tenant_id
+)
+SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
+"""
+
 
 class AppKeyStore(Store[AppKey]):
     row = AppKey
@@ -458,6 +479,11 @@ class AppKeyStore(Store[AppKey]):
             if moved.revoked_at:
                 raise Conflict("status_conflict", "A revoked key stays revoked.")
         return moved
+
+    async def sweep(self, *, after: str, limit: int, days: int) -> Swept:
+        """Takes keys away of tenants after that one, revoked or expired for longer than the days that each keeps
+        them."""
+        return await self._sweep(SWEEP, after, limit=limit, days=days)
 
     async def list(
         self,

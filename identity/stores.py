@@ -15,6 +15,7 @@ from identity.idempotency import IdempotencyStore
 from identity.key_imports import KeyImports
 from identity.key_leaks import KeyLeakStore
 from identity.key_text import REF_CHARS, KeyText
+from identity.key_usage import KeyUsageStore
 from identity.settings import Settings
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
 from identity.user_apps import UserAppStore
@@ -36,6 +37,7 @@ class Stores:
         self.app_keys = AppKeyStore(session)
         self.key_imports = KeyImports(session)
         self.key_leaks = KeyLeakStore(session)
+        self.key_usage = KeyUsageStore(session)
         self.idempotency = IdempotencyStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:

@@ -56,6 +56,8 @@ CREATE INDEX app_keys_by_branch ON identity.app_keys (tenant_id, app_id, branch_
 CREATE INDEX app_keys_by_app ON identity.app_keys (tenant_id, app_id, id);
 CREATE INDEX app_keys_by_user ON identity.app_keys (tenant_id, user_id, id);
 CREATE INDEX app_keys_by_rotation ON identity.app_keys (tenant_id, rotated_from) WHERE rotated_from IS NOT NULL;
+CREATE INDEX app_keys_by_death ON identity.app_keys (tenant_id, least(revoked_at, expires_at))
+    WHERE least(revoked_at, expires_at) IS NOT NULL;
 
 ALTER TABLE identity.app_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.app_keys FORCE ROW LEVEL SECURITY;
@@ -63,6 +65,8 @@ CREATE POLICY owner ON identity.app_keys TO identity_owner USING (true) WITH CHE
 CREATE POLICY tenant ON identity.app_keys TO identity_app
     USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
 CREATE POLICY verifier ON identity.app_keys FOR SELECT TO identity_verifier USING (true);
+CREATE POLICY sweep ON identity.app_keys TO identity_platform
+    USING (least(revoked_at, expires_at) < now() - interval '1 day');
 
 CREATE FUNCTION identity.is_management_scope(scope text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -109,6 +113,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (name, scopes, metadata, expires_at, disabl
 GRANT SELECT (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment, name, scopes, metadata,
               expires_at, disabled_at, revoked_at, credits, rate_limits, allowed_ips, allowed_routes, algorithm)
     ON identity.app_keys TO identity_verifier;
+GRANT SELECT (tenant_id, id, revoked_at, expires_at), DELETE ON identity.app_keys TO identity_platform;
 
 COMMENT ON TABLE identity.app_keys IS 'API keys. The text is {prefix}_{environment}_{id}_{secret}{checksum}, and is shown once.';
 COMMENT ON COLUMN identity.app_keys.id IS 'The tenant''s ref and 16 random base62 characters: public, and enough to find the row.';
@@ -122,3 +127,5 @@ COMMENT ON COLUMN identity.app_keys.rotated_from IS
     'The key it succeeded. No foreign key: a swept predecessor must not take its successor along. Unique among the living, so that undoing a rotation leaves a way on. By it the old key finds those that succeeded it, the revoked ones too.';
 COMMENT ON COLUMN identity.app_keys.credits IS 'How they are refilled; NULL where it takes none. What remains moves, and so is in key_limits.';
 COMMENT ON COLUMN identity.app_keys.allowed_ips IS 'Networks from which it may be used; empty: from anywhere.';
+COMMENT ON INDEX identity.app_keys_by_death IS 'For keys that have been dead for so long that they go.';
+COMMENT ON POLICY sweep ON identity.app_keys IS 'A day is the least that a tenant''s keep_dead_keys_days can be.';

@@ -17,3 +17,4 @@ SET search_path = identity;
 \ir idempotency_keys.sql
 \ir tenant_changes.sql
 \ir key_leaks.sql
+\ir key_usage.sql

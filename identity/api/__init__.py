@@ -17,7 +17,21 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, docs, health, key_leaks, keys, logs, tenants, user_apps, users, wire
+from identity.api import (
+    app_keys,
+    apps,
+    branches,
+    docs,
+    health,
+    key_leaks,
+    key_usage,
+    keys,
+    logs,
+    tenants,
+    user_apps,
+    users,
+    wire,
+)
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
@@ -30,7 +44,7 @@ from identity.embedded import signal_on_parents_death
 from identity.migrate import must_not_be_behind
 from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
-from identity.verify import open_verifier
+from identity.verify import open_usage, open_verifier
 
 ROUTES: list[Route] = [
     route
@@ -41,6 +55,7 @@ ROUTES: list[Route] = [
         users.table,
         user_apps.table,
         app_keys.table,
+        key_usage.table,
         keys.table,
         key_leaks.table,
         health.table,
@@ -76,10 +91,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stores = await stack.enter_async_context(open_stores(settings))
         await must_not_be_behind(stores.session)  # before the lanes prepare statements over what may not be there
         verifier = await stack.enter_async_context(open_verifier(settings))
+        usage = await stack.enter_async_context(open_usage(settings))
         secret_keys = _secret_keys(settings)
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-        methods = (by_app_key(verifier),)
-        yield Service(settings, stores, verifier, methods, cursors, secret_keys, key_leaks.new_limit())
+        methods = (by_app_key(verifier, usage),)
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, key_leaks.new_limit())
 
 
 def asgi() -> ASGIApp:

@@ -17,7 +17,7 @@ from identity.db import IfMatch, Row, precondition_failed
 from identity.errors import PreconditionFailed
 from identity.settings import Settings
 from identity.stores import Stores
-from identity.verify import Verifier
+from identity.verify import Usage, Verifier
 
 B = TypeVar("B", bound=BaseModel | None)
 
@@ -29,6 +29,7 @@ class Service:
     settings: Settings
     stores: Stores
     verifier: Verifier
+    usage: Usage
     methods: tuple[Method, ...]
     cursors: Cursors
     secret_keys: tuple[bytes, ...]

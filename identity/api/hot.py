@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
 from identity.api.problems import edge_headers
@@ -24,7 +25,7 @@ from identity.auth import Principal, whose
 from identity.errors import IdentityError
 from identity.fields import SCOPE_PATTERN
 from identity.key_limits import MAX_COUNT
-from identity.verify import Known, Verifier
+from identity.verify import Known
 from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -90,12 +91,13 @@ class HotPath:
 
     async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
         """Who asks, and the verdicts; nobody where the credential is not good for this."""
-        verifier: Verifier = self.app.state.service.verifier
-        its, *known = await verifier.look_up_all([credential, *(each.key for each in asked)])
+        service: Service = self.app.state.service
+        its, *known = await service.verifier.look_up_all([credential, *(each.key for each in asked)])
         caller = _allowed(its)
         if caller is None:
             return None, []
-        return caller, await tell(verifier, caller, known, asked)
+        service.usage.count(its.tenant_id, its.key_id, "valid")
+        return caller, await tell(service, caller, known, asked)
 
 
 def _allowed(its: Known) -> Principal | None:

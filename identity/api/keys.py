@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from identity.api.call import Call
+from identity.api.call import Call, Service
 from identity.api.routes import ANY_KEY, Table
 from identity.auth import Principal
 from identity.verify import (
@@ -15,6 +15,7 @@ from identity.verify import (
     NOT_FOUND,
     Asked,
     Known,
+    Taken,
     Verdict,
     Verdicts,
     Verification,
@@ -40,7 +41,7 @@ async def verify_key(call: Call[Verification]) -> Response:
     keys of the caller's tenant, or of `tenant_id`.
     """
     known = await call.service.verifier.look_up(call.body.key)
-    [told] = await tell(call.service.verifier, call.principal, [known], [call.body])
+    [told] = await tell(call.service, call.principal, [known], [call.body])
     return Response(told, media_type="application/json")
 
 
@@ -54,9 +55,7 @@ async def verify_keys(call: Call[Verifications]) -> Response:
     """
     asked = call.body.keys
     known = await call.service.verifier.look_up_all([each.key for each in asked])
-    return Response(
-        items(await tell(call.service.verifier, call.principal, known, asked)), media_type="application/json"
-    )
+    return Response(items(await tell(call.service, call.principal, known, asked)), media_type="application/json")
 
 
 @table.get("/v1/keys/whoami", scope=ANY_KEY, answers=Verdict)
@@ -69,14 +68,32 @@ async def whoami(call: Call[None]) -> Response:
     return Response(await call.service.verifier.look(call.principal.known), media_type="application/json")
 
 
-async def tell(verifier: Verifier, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
-    """The verdicts, as far as they are this caller's to see, in JSON."""
+async def tell(service: Service, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
+    """The verdicts in JSON, as far as they are this caller's to see; what limits a good key is taken, and it is
+    counted."""
     if any(its is MALFORMED or what.tenant_id is not None for its, what in zip(known, asked, strict=True)):
-        known = await _in_tenants(verifier, caller, known, asked)
-    seen = [its if not its.key_id or caller.may_verify(its) else NOT_FOUND for its in known]
-    if not any(its.is_limited for its in seen):
-        return [its.told(judge(its, what)) for its, what in zip(seen, asked, strict=True)]
-    return await asyncio.gather(*(verifier.tell(its, what) for its, what in zip(seen, asked, strict=True)))
+        known = await _in_tenants(service.verifier, caller, known, asked)
+    told: list[bytes] = []
+    limited: list[tuple[int, Known, Asked]] = []
+    for its, what in zip(known, asked, strict=True):
+        if its.key_id and not caller.may_verify(its):
+            its = NOT_FOUND
+        code = judge(its, what)
+        if its.is_limited and code == "valid":
+            limited.append((len(told), its, what))
+        elif its.key_id:
+            service.usage.count(its.tenant_id, its.key_id, code)
+        told.append(its.told(code))
+    for (n, its, _), taken in zip(limited, await _take(service.verifier, limited), strict=True):
+        service.usage.count(its.tenant_id, its.key_id, taken.code)
+        told[n] = its.told_taken(taken)
+    return told
+
+
+async def _take(verifier: Verifier, limited: Sequence[tuple[int, Known, Asked]]) -> list[Taken]:
+    if not limited:
+        return []
+    return await asyncio.gather(*(verifier.take(its, what.cost, what.costs) for _, its, what in limited))
 
 
 async def _in_tenants(

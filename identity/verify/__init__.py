@@ -12,9 +12,10 @@ from identity.errors import StartError, Unavailable
 from identity.settings import Settings
 from identity.verify.known import MALFORMED, NOT_FOUND, Known
 from identity.verify.lanes import open_lanes
-from identity.verify.limits import Limits
+from identity.verify.limits import Limits, Taken
 from identity.verify.memory import Memory
 from identity.verify.statements import LIVE
+from identity.verify.usage import Usage, open_usage
 from identity.verify.verdicts import Asked, Verdict, Verdicts, Verification, Verifications, covers, judge, verdict
 from identity.verify.verifier import Verifier
 
@@ -24,6 +25,8 @@ __all__ = [
     "NOT_FOUND",
     "Asked",
     "Known",
+    "Taken",
+    "Usage",
     "Verdict",
     "Verdicts",
     "Verification",
@@ -31,6 +34,7 @@ __all__ = [
     "Verifier",
     "covers",
     "judge",
+    "open_usage",
     "open_verifier",
     "verdict",
 ]

@@ -16,7 +16,7 @@ from identity.verify.batch import Batch
 from identity.verify.known import MALFORMED, NOT_FOUND, Known, known
 from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
-from identity.verify.limits import Limits
+from identity.verify.limits import Limits, Taken
 from identity.verify.memory import Memory, Proof
 from identity.verify.statements import array
 from identity.verify.verdicts import Asked, Verdict, Verification, judge, verdict
@@ -67,15 +67,15 @@ class Verifier:
         code = judge(known, asked)
         if code != "valid" or not known.is_limited:
             return known.told(code)
-        return await self._take(known, asked.cost, asked.costs)
+        return known.told_taken(await self.take(known, asked.cost, asked.costs))
 
     async def look(self, known: Known) -> bytes:
         """The verdict of its chain, without taking anything."""
-        return await self._take(known, 0, {}) if known.is_limited else known.answer
+        return known.told_taken(await self.take(known, 0, {})) if known.is_limited else known.answer
 
-    async def _take(self, known: Known, cost: int, costs: Mapping[str, int]) -> bytes:
-        taken = await self.limits.take(known.tenant_id, known.key_id, cost, costs, self.lanes.now_s)
-        return known.told_taken(taken)
+    async def take(self, known: Known, cost: int, costs: Mapping[str, int]) -> Taken:
+        """From what limits a key that is good for all else. Unavailable where nobody knows whether it took."""
+        return await self.limits.take(known.tenant_id, known.key_id, cost, costs, self.lanes.now_s)
 
     async def look_up(self, text: str) -> Known:
         """The key and its chain. Unavailable within a second where the database does not answer."""

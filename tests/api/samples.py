@@ -18,7 +18,8 @@ GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY_KEY]
 OF_A_TENANT = [route for route in ROUTES if "tenant_id" in route.params]
 WITH_BODY = [route for route in ROUTES if route.takes is not None]
-LISTS = [route for route in ROUTES if route.where is not None]
+QUERIED = [route for route in ROUTES if route.where is not None]
+LISTS = [route for route in QUERIED if route.is_list]
 
 REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")} | {"top_up_key": 409}
 """What lives cannot be purged, and what takes no credits is not topped up."""

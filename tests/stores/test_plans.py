@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -20,6 +21,7 @@ from identity.db import Session, settings_of
 from identity.key_imports import NewImportedKey
 from identity.key_limits import TopUp
 from identity.key_text import KeyText
+from identity.key_usage import UsageFilter
 from identity.stores import Stores, open_stores
 from identity.tenants import TenantChanges, TenantFilter
 from identity.users import NewUser, UserChanges, UserFilter
@@ -55,13 +57,22 @@ SELECT 'vast', ref || lpad('i' || n, 16, '0'), 'shop', 'isk', sha256(n::text::by
   FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
 INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)
 SELECT 'vast', 'key:' || n, 'id', 'hash', 201, 'sealed' FROM generate_series(1, 50000) AS n;
+INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
+SELECT 'vast', ref || lpad(n::text, 16, '0'), date_trunc('hour', now()) - make_interval(hours => n / 10), 'valid', 1
+  FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
+SELECT 'vast', ref || lpad(n::text, 16, '0'), '2020-01-01', 'valid', 1
+  FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+UPDATE identity.app_keys SET revoked_at = '2020-01-01' WHERE tenant_id = 'vast' AND right(id, 3) = '001';
+ANALYZE identity.key_usage;
 ANALYZE identity.idempotency_keys, identity.key_limits;
 ANALYZE identity.tenants, identity.apps, identity.users, identity.branches, identity.user_apps, identity.app_keys;
 """
 SCANS = """
 SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
  WHERE schemaname = 'identity'
-   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'key_limits', 'idempotency_keys')
+   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys', 'key_usage',
+                   'key_limits')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -130,6 +141,7 @@ async def stores_of_big(big: server.Database) -> AsyncIterator[Stores]:
         yield found
 
 
+TWO_HOURS_AGO = datetime.now(UTC) - timedelta(hours=2)
 EITHER_WAY = {"already_granted", "user_apps_by_user"}
 """Both hold all three columns of the key."""
 OF_ITS_KEY = {"key_taken", "app_keys_by_app"}
@@ -212,6 +224,19 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         ),
         {"imported_key_taken"},
     ),
+    "usage of a key": (lambda s, key: s.key_usage.counts("vast", key_id=key), {"key_usage_taken"}),
+    "usage of an app": (
+        lambda s, _: s.key_usage.counts("vast", UsageFilter.model_validate({"from": TWO_HOURS_AGO}), app_id="shop"),
+        {"key_usage_by_hour"},
+    ),
+    "usage of a tenant": (
+        lambda s, _: s.key_usage.counts("vast", UsageFilter.model_validate({"from": TWO_HOURS_AGO})),
+        {"key_usage_by_hour"},
+    ),
+    "sweep old counts": (lambda s, _: s.key_usage.sweep(after="u", limit=20, days=90), {"key_usage_by_hour"}),
+    "find no old counts": (lambda s, _: s.key_usage.sweep(after="", limit=20, days=90), {"key_usage_by_hour"}),
+    "sweep dead keys": (lambda s, _: s.app_keys.sweep(after="u", limit=500, days=90), {"app_keys_by_death"}),
+    "find no dead keys": (lambda s, _: s.app_keys.sweep(after="", limit=500, days=90), {"app_keys_by_death"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 

@@ -16,6 +16,7 @@ from identity.branches import Address, Branch, BranchSettings, Contact
 from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
+from identity.key_usage import UsageCount, UsageCounts
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
@@ -183,6 +184,7 @@ def _of_life(noun: str, row: BaseModel, *, off: str, off_status: str, on: str) -
     }
 
 
+_USAGE = _answered(UsageCounts(items=[UsageCount(at=AT, code="valid", count=1)]))
 _ISSUED = IssuedKey(**_KEY.model_dump(), key=KEY)
 _ROTATED = _shown(_KEY, id=NEXT_KEY_ID, rotated_from=KEY_ID) | {"key": NEXT_KEY}
 _TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
@@ -266,6 +268,9 @@ EXAMPLES: dict[str, Example] = {
     "revoke_key": Example({"reason": "till stolen"}, _shown(_KEY, revoked_at=LATER, revoke_reason="till stolen")),
     "disable_key": _answered(_KEY, disabled_at=LATER),
     "enable_key": _answered(_KEY),
+    "get_usage_of_tenant": _USAGE,
+    "get_usage_of_app": _USAGE,
+    "get_usage_of_key": _USAGE,
     "top_up_key": Example(
         {"add": 500}, _shown(_KEY, credits=Credits(remaining=1500, refill_amount=100, refill_interval_s=3600))
     ),
