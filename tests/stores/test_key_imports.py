@@ -57,8 +57,8 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_row_is_imported_as_a_whole_or_not_at_all(name: str, database: Database, org: Organisation) -> None:
+    ours = "WHERE tenant_id = %s AND app_id = 'shop'"
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        ours = "WHERE tenant_id = %s AND app_id = 'shop'"
         execute(database.admin_url, f"UPDATE identity.app_keys SET {WRONG[name]} {ours}", org.id)
     assert refused.value.diag.constraint_name == name
 
