@@ -17,7 +17,7 @@ from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
 from identity.verify.statements import SLOTS
 
-PATIENCE_S = 0.5
+PATIENCE_S = 0.7
 """How long a key may be held by somebody else before it is 503."""
 PAUSE_S = 0.002
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from identity.db import json_loads
 from identity.fields import AS_WHOLE, Metadata, Scopes
-from identity.key_limits import MAX_COUNT, LimitName
+from identity.key_limits import MAX_COUNT
 from identity.verify.known import Known
 from identity.verify.rules import ip_allowed, route_allowed
 
@@ -36,8 +36,8 @@ class Verification(BaseModel):
     path: str | None = None
     cost: Cost = 1
     """What it takes of credits and of each rate limit; 0 looks without taking."""
-    costs: Annotated[dict[LimitName, Cost], Field(max_length=20)] = {}
-    """What it takes of rate limits by their names instead."""
+    costs: Annotated[dict[str, Cost], Field(max_length=20)] = {}
+    """What it takes of rate limits by their names instead; names that the key does not have count for nothing."""
     tenant_id: str | None = None
     """Whose it must be, and among whose imported keys it is looked up where it is none of ours; default: the caller's.
     Only the platform's callers may name another."""

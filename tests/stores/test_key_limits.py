@@ -136,6 +136,11 @@ async def test_another_refill_counts_from_when_it_was_changed(
     found = await changed(stores, org, key, credits={"refill_interval_s": 1})
     assert found.credits.remaining == 25
     assert await remaining(stores, org, key) in (25, 35)
+    longer = await issued(stores, org, credits={"remaining": 5} | REFILL)
+    let_pass(database, longer.id, 130)
+    await changed(stores, org, longer, credits={"refill_interval_s": 100})
+    let_pass(database, longer.id, 75)
+    assert await remaining(stores, org, longer) == 25
 
 
 async def test_what_has_begun_of_an_interval_is_kept(

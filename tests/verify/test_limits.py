@@ -197,7 +197,7 @@ async def test_a_key_that_somebody_holds_keeps_no_other_waiting(
         started_s = time.monotonic()
         for _ in range(50):
             assert (await take(limits, free)).code == "valid"
-        assert time.monotonic() - started_s < 0.5 + BUSY_S
+        assert time.monotonic() - started_s < 0.7 + BUSY_S
         for each in waiting[:2]:
             with pytest.raises(Unavailable):
                 await each
