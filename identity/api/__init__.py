@@ -16,7 +16,21 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, docs, health, key_usage, keys, logs, tenants, user_apps, users, wire
+from identity.api import (
+    app_keys,
+    apps,
+    branches,
+    docs,
+    health,
+    key_usage,
+    keys,
+    logs,
+    metrics,
+    tenants,
+    user_apps,
+    users,
+    wire,
+)
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
@@ -29,6 +43,7 @@ from identity.migrate import must_not_be_behind
 from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
 from identity.verify import open_verifier
+from identity.verify.seen import Seen
 
 ROUTES: list[Route] = [
     route
@@ -42,6 +57,7 @@ ROUTES: list[Route] = [
         key_usage.table,
         keys.table,
         health.table,
+        metrics.table,
         docs.table,
     )
     for route in each.routes
@@ -50,10 +66,11 @@ ROUTES: list[Route] = [
 
 def make_app(settings: Settings) -> ASGIApp:
     """The application; its pools open when it starts."""
+    seen = Seen()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_service(settings) as service, sweeping(service.stores):
+        async with open_service(settings, seen) as service, sweeping(service.stores), metrics.sharing(service):
             app.state.service = service
             yield
 
@@ -63,11 +80,11 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return Envelope(app, settings.trusted_proxies)
+    return Envelope(app, settings.trusted_proxies, seen)
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
+async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Service]:
     """What every call needs, with its pools open."""
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings))
@@ -75,7 +92,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         verifier = await stack.enter_async_context(open_verifier(settings))
         secret_keys = _secret_keys(settings)
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-        yield Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)
+        yield Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys, seen or Seen())
 
 
 def asgi() -> ASGIApp:

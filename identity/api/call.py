@@ -17,6 +17,7 @@ from identity.errors import PreconditionFailed
 from identity.settings import Settings
 from identity.stores import Stores
 from identity.verify import Verifier
+from identity.verify.seen import Seen
 
 B = TypeVar("B", bound=BaseModel | None)
 
@@ -32,6 +33,7 @@ class Service:
     cursors: Cursors
     secret_keys: tuple[bytes, ...]
     """The present one, and the one before it while it changes."""
+    seen: Seen
 
 
 @dataclass(frozen=True)
