@@ -27,6 +27,7 @@ from identity.api import (
     key_usage,
     keys,
     logs,
+    metrics,
     tenants,
     user_apps,
     users,
@@ -44,7 +45,7 @@ from identity.embedded import signal_on_parents_death
 from identity.migrate import must_not_be_behind
 from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
-from identity.verify import open_usage, open_verifier
+from identity.verify import Seen, open_usage, open_verifier
 
 ROUTES: list[Route] = [
     route
@@ -59,6 +60,7 @@ ROUTES: list[Route] = [
         keys.table,
         key_leaks.table,
         health.table,
+        metrics.table,
         docs.table,
     )
     for route in each.routes
@@ -67,10 +69,11 @@ ROUTES: list[Route] = [
 
 def make_app(settings: Settings) -> ASGIApp:
     """The application; its pools open when it starts."""
+    seen = Seen()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_service(settings) as service, sweeping(service.stores):
+        async with open_service(settings, seen) as service, sweeping(service.stores), metrics.sharing(service):
             app.state.service = service
             gc.freeze()  # what is there now stays: nobody need look through it again
             yield
@@ -81,21 +84,22 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return HotPath(Envelope(app, settings.trusted_proxies))
+    return HotPath(Envelope(app, settings.trusted_proxies, seen))
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
+async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Service]:
     """What every call needs, with its pools open."""
+    seen = seen or Seen()
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings))
         await must_not_be_behind(stores.session)  # before the lanes prepare statements over what may not be there
-        verifier = await stack.enter_async_context(open_verifier(settings))
+        verifier = await stack.enter_async_context(open_verifier(settings, seen))
         usage = await stack.enter_async_context(open_usage(settings))
         secret_keys = _secret_keys(settings)
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-        methods = (by_app_key(verifier, usage),)
-        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, key_leaks.new_limit())
+        methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen)
 
 
 def asgi() -> ASGIApp:

@@ -17,7 +17,7 @@ from identity.db import IfMatch, Row, precondition_failed
 from identity.errors import PreconditionFailed
 from identity.settings import Settings
 from identity.stores import Stores
-from identity.verify import Usage, Verifier
+from identity.verify import Seen, Usage, Verifier
 
 B = TypeVar("B", bound=BaseModel | None)
 
@@ -35,6 +35,7 @@ class Service:
     secret_keys: tuple[bytes, ...]
     """The present one, and the one before it while it changes."""
     leak_limit: RateLimit
+    seen: Seen
 
 
 @dataclass(frozen=True)

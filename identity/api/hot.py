@@ -86,7 +86,9 @@ class HotPath:
             await self.envelope(scope, _again(messages, receive), send)
             return
         await _send(scope, send, id, told[0] if is_one else items(told))
-        if (duration_s := time.perf_counter() - started_s) >= SLOW_S:
+        duration_s = time.perf_counter() - started_s
+        self.envelope.seen.request("POST", scope["path"], 200, duration_s)
+        if duration_s >= SLOW_S:
             self.envelope.log_slow(scope, id, caller, duration_s)
 
     async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:

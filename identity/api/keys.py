@@ -81,13 +81,19 @@ async def tell(service: Service, caller: Principal, known: Sequence[Known], aske
         code = judge(its, what)
         if its.is_limited and code == "valid":
             limited.append((len(told), its, what))
-        elif its.key_id:
-            service.usage.count(its.tenant_id, its.key_id, code)
+        else:
+            _count(service, its, code)
         told.append(its.told(code))
     for (n, its, _), taken in zip(limited, await _take(service.verifier, limited), strict=True):
-        service.usage.count(its.tenant_id, its.key_id, taken.code)
+        _count(service, its, taken.code)
         told[n] = its.told_taken(taken)
     return told
+
+
+def _count(service: Service, its: Known, code: str) -> None:
+    service.seen.verifications[code] += 1
+    if its.key_id:
+        service.usage.count(its.tenant_id, its.key_id, code)
 
 
 async def _take(verifier: Verifier, limited: Sequence[tuple[int, Known, Asked]]) -> list[Taken]:
