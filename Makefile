@@ -17,6 +17,12 @@ test: .venv/ready  ## All tests, in parallel, on an embedded PostgreSQL of their
 fuzz: .venv/ready  ## Longer than the tests do: as the OpenAPI document says, and as it does not
 	IDENTITY_FUZZ_EXAMPLES=$${IDENTITY_FUZZ_EXAMPLES:-300} $(BIN)/pytest tests/fuzz -n 2 $(ARGS)
 
+prove: .venv/ready  ## 10,000 revocations under load, with all that may befall the service
+	$(BIN)/python -m tests.prove $(ARGS)
+
+bench: .venv/ready  ## How fast keys are verified, beside a bare route (PLOT=1: as bars too)
+	$(BIN)/python -m tests.benchmarks $(if $(PLOT),--plot build/bench.svg) $(ARGS)
+
 lint: .venv/ready  ## Format, style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -41,4 +47,4 @@ lock: .venv/ready  ## Pin what pyproject.toml allows anew
 help:  ## Show this
 	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z]+:.*## /{split($$0, part, ":.*## "); printf "  make %-8s %s\n", part[1], part[2]}' Makefile
 
-.PHONY: run reset test fuzz lint format lock help
+.PHONY: run reset test fuzz prove bench lint format lock help

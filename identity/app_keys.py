@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from identity import key_text
-from identity.db import IfMatch, Page, Row, Store, columns, in_order
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order
 from identity.errors import Conflict, NotFound
 from identity.fields import AS_WHOLE, Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 from identity.key_limits import (
@@ -31,6 +31,14 @@ PREFIXES: dict[Type, str] = {"secret": "isk", "public": "ipk", "restricted": "ir
 """Not sk_, which scanners take for another vendor's."""
 
 
+class Leak(Row):
+    """Where a key was found, as it was told to us."""
+
+    source: str
+    url: str | None
+    reported_at: datetime
+
+
 class AppKey(Row):
     tenant_id: str
     id: str
@@ -47,12 +55,20 @@ class AppKey(Row):
     disabled_at: datetime | None
     revoked_at: datetime | None
     revoke_reason: str | None
+    algorithm: Literal["sha256", "sha512"] | None
+    """By which its text was hashed where another system issued it; of a key that was issued here none."""
+    prefix_shown: str | None
+    """How such a key begins."""
     rotated_from: str | None
     credits: Credits | None
     rate_limits: tuple[RateLimit, ...]
     allowed_ips: tuple[str, ...]
     allowed_routes: tuple[AllowedRoute, ...]
+    rotated_to: str | None
+    """Its living successor, else the one that was revoked last."""
     last_used_at: datetime | None
+    leaks: tuple[Leak, ...]
+    """Up to ten reports of it; public keys are revoked by none."""
     created_at: datetime
     updated_at: datetime
 
@@ -112,7 +128,7 @@ class AppKeyFilter(Given):
     environment: Environment | None = None
 
 
-STORED = columns(AppKey, but=("credits", "last_used_at"))
+STORED = columns(AppKey, but=("credits", "rotated_to", "last_used_at", "leaks"))
 
 
 def shown(limits: str) -> str:
@@ -122,8 +138,15 @@ def shown(limits: str) -> str:
                    app_keys.credits, limits.remaining, limits.refilled_at, clock_timestamp()))
           FROM {limits} AS limits
          WHERE limits.tenant_id = app_keys.tenant_id AND limits.key_id = app_keys.id) AS credits,
+       (SELECT next.id FROM identity.app_keys AS next
+         WHERE next.tenant_id = app_keys.tenant_id AND next.rotated_from = app_keys.id
+         ORDER BY next.revoked_at DESC NULLS FIRST LIMIT 1) AS rotated_to,
        (SELECT last_used_at FROM identity.key_last_uses AS used
-         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at"""
+         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('source', source, 'url', url, 'reported_at', leak.created_at)
+                                  ORDER BY number), '[]')
+          FROM identity.key_leaks AS leak
+         WHERE leak.tenant_id = app_keys.tenant_id AND leak.key_id = app_keys.id) AS leaks"""
 
 
 COLUMNS = shown("identity.key_limits")
@@ -202,13 +225,19 @@ WITH given AS (
 SELECT {shown("limits")} FROM issued AS app_keys
 """
 
+# Rotated once more, after its successor was revoked, it counts how long it was to live before the first rotation, which
+# the revoked one tells: what was left of the old grace would else be the end of the new key too.
 ROTATE = f"""
 WITH held AS (
-    SELECT id AS key, expires_at AS until
+    SELECT id AS key,
+           nullif(greatest(coalesce(expires_at, 'infinity'),
+                           (SELECT max(coalesce(undone.expires_at, 'infinity')) FROM identity.app_keys AS undone
+                             WHERE undone.tenant_id = app_keys.tenant_id AND undone.rotated_from = app_keys.id)),
+                  'infinity') AS until
       FROM identity.app_keys
      WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
        AND revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
-       FOR UPDATE
+       FOR UPDATE OF app_keys
 ), left_over AS (
     SELECT remaining, refilled_at, counts
       FROM identity.key_limits
@@ -218,7 +247,7 @@ WITH held AS (
     UPDATE identity.app_keys
        SET revoked_at = CASE WHEN %(grace_s)s = 0 THEN clock_timestamp() END,
            revoke_reason = CASE WHEN %(grace_s)s = 0 THEN 'rotated' END,
-           expires_at = CASE WHEN %(grace_s)s = 0 THEN until
+           expires_at = CASE WHEN %(grace_s)s = 0 THEN expires_at
                              ELSE least(until, clock_timestamp() + make_interval(secs => %(grace_s)s)) END
       FROM held
      WHERE tenant_id = %(tenant_id)s AND id = key
@@ -325,6 +354,27 @@ DELETE FROM identity.app_keys
 RETURNING {COLUMNS}
 """
 
+# By one worker at a time, some tenants after others: each says itself how long its dead keys are kept. Eight of one
+# tenant: its workers would hear of more as of a change of everything, and forget every verdict.
+SWEEP = """
+WITH asked AS (
+    SELECT id, now() - make_interval(days => coalesce((settings -> 'keep_dead_keys_days')::int, %(days)s)) AS since
+      FROM identity.tenants
+     WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep app_keys', 0)))
+     ORDER BY id LIMIT %(tenants)s
+), gone AS (
+    DELETE FROM identity.app_keys
+     WHERE (tenant_id, id) IN (
+           SELECT dead.* FROM asked CROSS JOIN LATERAL (
+               SELECT tenant_id, id FROM identity.app_keys
+                WHERE tenant_id = asked.id AND least(revoked_at, expires_at) < asked.since
+                ORDER BY least(revoked_at, expires_at) LIMIT 8) AS dead
+            LIMIT %(limit)s)
+    RETURNING tenant_id
+)
+SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
+"""
+
 
 class AppKeyStore(Store[AppKey]):
     row = AppKey
@@ -374,7 +424,11 @@ class AppKeyStore(Store[AppKey]):
 
     async def rotate(self, tenant_id: str, app_id: str, id: str, *, grace_s: int = 0) -> IssuedKey:
         """A successor with all that the old key had. The old one lives on for the grace, or is revoked at once.
-        Conflict already_rotated, or key_not_live where it is revoked, disabled or expired."""
+        Conflict already_rotated, or key_not_live where it is revoked, disabled or expired.
+
+        To revoke the successor while the old one lives is the way back: the old one rotates again as if for the first
+        time. Until then it keeps the end that its grace set, since revoking lengthens nobody's life; an update of
+        `expires_at` does."""
         secret = key_text.new_secret()
         made = {"random_id": key_text.new_random_id(), "secret_hash": key_text.hash_secret(secret)}
         try:
@@ -425,6 +479,11 @@ class AppKeyStore(Store[AppKey]):
             if moved.revoked_at:
                 raise Conflict("status_conflict", "A revoked key stays revoked.")
         return moved
+
+    async def sweep(self, *, after: str, limit: int, days: int) -> Swept:
+        """Takes keys away of tenants after that one, revoked or expired for longer than the days that each keeps
+        them."""
+        return await self._sweep(SWEEP, after, limit=limit, days=days)
 
     async def list(
         self,

@@ -29,6 +29,8 @@ class AppSettings(Document):
     access_token_s: Whole = Field(default=300, ge=30, le=86400)
     refresh_token_s: Whole = Field(default=30 * 86400, ge=60, le=366 * 86400)
     features: dict[str, bool] = {}
+    on_leak: Literal["revoke", "disable"] = "revoke"
+    """What becomes of a key that is reported as leaked. (Keys of `identity` are always revoked.)"""
 
 
 class App(Row):

@@ -10,7 +10,7 @@ from functools import cached_property
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
 from identity.tenants import PLATFORM
-from identity.verify import Known, Verifier
+from identity.verify import Known, Usage, Verifier
 
 NOUNS = ("tenants", "apps", "branches", "users", "keys", "audit")
 SCOPES = (
@@ -73,12 +73,13 @@ Method = Callable[[str], Awaitable[Principal | None]]
 """Takes the credential: None means it is not of this method's kind, an error that it is, and is not good."""
 
 
-def by_app_key(verifier: Verifier) -> Method:
+def by_app_key(verifier: Verifier, usage: Usage) -> Method:
     async def method(credential: str) -> Principal | None:
         known = await verifier.look_up(credential)
         if not known.key_id:
             return None
         if known.code != "valid":
+            usage.count(known.tenant_id, known.key_id, known.code)
             raise Unauthenticated(known.code, f"This key is not good: {known.code.replace('_', ' ')}.")
         return whose(known)
 

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_CHARS = 43
 """256 random bits in base62."""
+REF_CHARS = 6
 RANDOM_ID_CHARS = 16
-"""After the tenant's ref of 6: 95 random bits, so that ids never repeat."""
+"""After the tenant's ref: 95 random bits, so that ids never repeat."""
 CHECKSUM_CHARS = 6
 
-_KEY = re.compile(r"([a-z][a-z0-9]{1,11})_(live|test)_([0-9A-Za-z]{22})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
+PATTERN = r"\b([a-z][a-z0-9]{1,11})_(live|test)_([0-9A-Za-z]{22})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})\b"
+"""For scanners too: whatever prefix an app has given its keys."""
+
+_KEY = re.compile(PATTERN)
 
 
 @dataclass(frozen=True)

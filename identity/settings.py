@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     """How long a tombstone is kept from purging."""
     receive_timeout_s: float = Field(default=10.0, gt=0, le=3600)
     """How long a client may take to send one request."""
+    metrics_dir: Path | None = None
+    """Where the workers of one start leave what they have seen for each other; `serve` makes one where there are
+    several."""
     trusted_proxies: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
     """Addresses or networks whose X-Forwarded-For counts."""
 

@@ -12,6 +12,10 @@ from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
 from identity.errors import Conflict, StartError, Unavailable
 from identity.idempotency import IdempotencyStore
+from identity.key_imports import KeyImports
+from identity.key_leaks import KeyLeakStore
+from identity.key_text import REF_CHARS, KeyText
+from identity.key_usage import KeyUsageStore
 from identity.settings import Settings
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
 from identity.user_apps import UserAppStore
@@ -31,6 +35,9 @@ class Stores:
         self.users = UserStore(session)
         self.user_apps = UserAppStore(session)
         self.app_keys = AppKeyStore(session)
+        self.key_imports = KeyImports(session)
+        self.key_leaks = KeyLeakStore(session)
+        self.key_usage = KeyUsageStore(session)
         self.idempotency = IdempotencyStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:
@@ -84,6 +91,12 @@ async def create_tenant(stores: Stores, new: NewTenant, *, admin_key: bool = Fal
 
 async def issue_admin_key(stores: Stores, tenant_id: str) -> IssuedKey:
     return await stores.app_keys.issue(tenant_id, IDENTITY, NewAppKey(name="admin", scopes=("*",)))
+
+
+async def report_leak(stores: Stores, key: KeyText, source: str, url: str | None) -> None:
+    """Whichever tenant's it is. The same statements where there is none such: the time does not tell either."""
+    tenant_id = await stores.tenants.find_by_ref(key.id[:REF_CHARS])
+    await stores.key_leaks.report(tenant_id or "", key, source, url)
 
 
 async def create_platform(stores: Stores) -> IssuedKey | None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
 from identity.errors import Conflict
 from identity.fields import (
+    AS_WHOLE,
     Changes,
     Document,
     Filter,
@@ -37,6 +38,7 @@ def _without_secrets(dsn: str) -> str:
     return dsn
 
 
+Days = Annotated[int, Field(ge=1, le=3660), AS_WHOLE]
 Domain = Annotated[
     str,
     StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$", max_length=253),
@@ -72,6 +74,10 @@ class TenantSettings(Document):
     session_idle_s: Whole = Field(default=7 * 86400, ge=60, le=366 * 86400)
     session_absolute_s: Whole = Field(default=30 * 86400, ge=60, le=366 * 86400)
     require_mfa: bool = False
+    usage_days: Days = 90
+    """How long it is kept how often its keys were verified."""
+    keep_dead_keys_days: Days = 90
+    """How long a key is kept that is revoked or expired."""
 
 
 class Tenant(Row):
@@ -225,6 +231,10 @@ SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
  WHERE id = %(tenant_id)s
 """
 
+OF_REF = """
+SELECT id FROM identity.tenants WHERE ref = %(ref)s
+"""
+
 
 class TenantStore(Store[Tenant]):
     """A tenant's statements run in its own scope, but for those over many tenants, which are the platform's."""
@@ -259,6 +269,11 @@ class TenantStore(Store[Tenant]):
     async def find(self, where: TenantFilter) -> Tenant | None:
         """By name or domain, over all tenants, for the platform."""
         return next(iter((await self.list(where, limit=1)).items), None)
+
+    async def find_by_ref(self, ref: str) -> str | None:
+        """Whose keys' ids begin so, tombstones too."""
+        found = await self._run(OF_REF, PLATFORM, role="identity_platform", ref=ref)
+        return found[0]["id"] if found else None
 
     async def replace(
         self, new: NewTenant, *, if_match: IfMatch = None, by_platform: bool = True

@@ -22,13 +22,15 @@ CREATE TABLE identity.app_keys (
     allowed_routes jsonb      NOT NULL DEFAULT '[]',
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    algorithm     text,
+    prefix_shown  text,
     CONSTRAINT key_taken PRIMARY KEY (tenant_id, id),
     CONSTRAINT app_not_found FOREIGN KEY (tenant_id, app_id) REFERENCES identity.apps ON DELETE CASCADE,
     CONSTRAINT branch_not_found FOREIGN KEY (tenant_id, app_id, branch_id) REFERENCES identity.branches ON DELETE CASCADE,
     CONSTRAINT user_not_found FOREIGN KEY (tenant_id, user_id) REFERENCES identity.users ON DELETE CASCADE,
     CONSTRAINT key_id_invalid CHECK (id ~ '^[0-9A-Za-z]{22}$'),
     CONSTRAINT prefix_invalid CHECK (prefix ~ '^[a-z][a-z0-9]{1,11}$'),
-    CONSTRAINT secret_hash_invalid CHECK (octet_length(secret_hash) = 32),
+    CONSTRAINT secret_hash_invalid CHECK (octet_length(secret_hash) = CASE WHEN algorithm = 'sha512' THEN 64 ELSE 32 END),
     CONSTRAINT type_invalid CHECK (type IN ('secret', 'public', 'restricted', 'service')),
     CONSTRAINT environment_invalid CHECK (environment IN ('live', 'test')),
     CONSTRAINT name_invalid CHECK (length(name) BETWEEN 1 AND 200),
@@ -43,12 +45,19 @@ CREATE TABLE identity.app_keys (
     CONSTRAINT rate_limits_too_many CHECK (CASE jsonb_typeof(rate_limits) WHEN 'array' THEN jsonb_array_length(rate_limits) <= 5 ELSE false END),
     CONSTRAINT allowed_ips_too_many CHECK (cardinality(allowed_ips) <= 100),
     CONSTRAINT allowed_routes_too_many CHECK (CASE jsonb_typeof(allowed_routes) WHEN 'array' THEN jsonb_array_length(allowed_routes) <= 100 ELSE false END),
-    CONSTRAINT management_key_limited CHECK (app_id <> 'identity' OR (credits IS NULL AND rate_limits = '[]' AND cardinality(allowed_ips) = 0 AND allowed_routes = '[]'))
+    CONSTRAINT management_key_limited CHECK (app_id <> 'identity' OR (credits IS NULL AND rate_limits = '[]' AND cardinality(allowed_ips) = 0 AND allowed_routes = '[]')),
+    CONSTRAINT algorithm_invalid CHECK (algorithm IN ('sha256', 'sha512')),
+    CONSTRAINT prefix_shown_invalid CHECK (prefix_shown IS NULL OR (algorithm IS NOT NULL AND length(prefix_shown) BETWEEN 1 AND 16)),
+    CONSTRAINT protected CHECK (app_id <> 'identity' OR algorithm IS NULL)
 );
+CREATE UNIQUE INDEX imported_key_taken ON identity.app_keys (tenant_id, algorithm, secret_hash) WHERE algorithm IS NOT NULL;
 CREATE UNIQUE INDEX already_rotated ON identity.app_keys (tenant_id, rotated_from) WHERE revoked_at IS NULL;
 CREATE INDEX app_keys_by_branch ON identity.app_keys (tenant_id, app_id, branch_id, id);
 CREATE INDEX app_keys_by_app ON identity.app_keys (tenant_id, app_id, id);
 CREATE INDEX app_keys_by_user ON identity.app_keys (tenant_id, user_id, id);
+CREATE INDEX app_keys_by_rotation ON identity.app_keys (tenant_id, rotated_from) WHERE rotated_from IS NOT NULL;
+CREATE INDEX app_keys_by_death ON identity.app_keys (tenant_id, least(revoked_at, expires_at))
+    WHERE least(revoked_at, expires_at) IS NOT NULL;
 
 ALTER TABLE identity.app_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.app_keys FORCE ROW LEVEL SECURITY;
@@ -56,6 +65,8 @@ CREATE POLICY owner ON identity.app_keys TO identity_owner USING (true) WITH CHE
 CREATE POLICY tenant ON identity.app_keys TO identity_app
     USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
 CREATE POLICY verifier ON identity.app_keys FOR SELECT TO identity_verifier USING (true);
+CREATE POLICY sweep ON identity.app_keys TO identity_platform
+    USING (least(revoked_at, expires_at) < now() - interval '1 day');
 
 CREATE FUNCTION identity.is_management_scope(scope text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -100,15 +111,21 @@ GRANT SELECT, INSERT, DELETE, UPDATE (name, scopes, metadata, expires_at, disabl
                                       credits, rate_limits, allowed_ips, allowed_routes)
     ON identity.app_keys TO identity_app;
 GRANT SELECT (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment, name, scopes, metadata,
-              expires_at, disabled_at, revoked_at, credits, rate_limits, allowed_ips, allowed_routes)
+              expires_at, disabled_at, revoked_at, credits, rate_limits, allowed_ips, allowed_routes, algorithm)
     ON identity.app_keys TO identity_verifier;
+GRANT SELECT (tenant_id, id, revoked_at, expires_at), DELETE ON identity.app_keys TO identity_platform;
 
 COMMENT ON TABLE identity.app_keys IS 'API keys. The text is {prefix}_{environment}_{id}_{secret}{checksum}, and is shown once.';
 COMMENT ON COLUMN identity.app_keys.id IS 'The tenant''s ref and 16 random base62 characters: public, and enough to find the row.';
 COMMENT ON COLUMN identity.app_keys.user_id IS 'Its owner: a key dies with the user, and with the user''s access to the app.';
 COMMENT ON COLUMN identity.app_keys.secret_hash IS
     'SHA-256 of 256 random bits: nothing to guess, so nothing to slow down; a slow hash would let anyone burn the CPU with wrong keys.';
+COMMENT ON COLUMN identity.app_keys.algorithm IS
+    'How the hash was made of the whole text of a key that another system issued; NULL: issued here. By its id such a row is never verified, since of that text the id is no part.';
+COMMENT ON COLUMN identity.app_keys.prefix_shown IS 'How an imported key begins, as far as its admins may see it: there is nothing else to know it by.';
 COMMENT ON COLUMN identity.app_keys.rotated_from IS
-    'The key it succeeded. No foreign key: a swept predecessor must not take its successor along. Unique among the living, so that undoing a rotation leaves a way on.';
+    'The key it succeeded. No foreign key: a swept predecessor must not take its successor along. Unique among the living, so that undoing a rotation leaves a way on. By it the old key finds those that succeeded it, the revoked ones too.';
 COMMENT ON COLUMN identity.app_keys.credits IS 'How they are refilled; NULL where it takes none. What remains moves, and so is in key_limits.';
 COMMENT ON COLUMN identity.app_keys.allowed_ips IS 'Networks from which it may be used; empty: from anywhere.';
+COMMENT ON INDEX identity.app_keys_by_death IS 'For keys that have been dead for so long that they go.';
+COMMENT ON POLICY sweep ON identity.app_keys IS 'A day is the least that a tenant''s keep_dead_keys_days can be.';

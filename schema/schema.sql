@@ -16,3 +16,5 @@ SET search_path = identity;
 \ir tenant_counters.sql
 \ir idempotency_keys.sql
 \ir tenant_changes.sql
+\ir key_leaks.sql
+\ir key_usage.sql

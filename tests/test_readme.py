@@ -86,6 +86,15 @@ def test_its_spreadsheet_moves_in(service: Service) -> None:
     }
 
 
+def test_its_keys_move_in(service: Service) -> None:
+    [commands] = re.findall(r"```bash\n(.*?)```", section("Move in from another system of keys"), re.DOTALL)
+    said = run(
+        service, "source .venv/bin/activate\nidentity tenants create --id hooli --name Hooli || true\n" + commands
+    )
+    assert "created" in said
+    assert re.search(r"^valid$", said, re.MULTILINE)
+
+
 def test_what_it_says_that_make_run_prints_is_what_it_prints(service: Service) -> None:
     shown = re.findall(r"```console\n\$ make run\n(.*?)```", section("Start"), re.DOTALL)[0]
     shown = shown.replace("http://127.0.0.1:8080", service.url).replace(

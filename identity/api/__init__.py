@@ -17,7 +17,22 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from identity.api import app_keys, apps, branches, docs, health, keys, logs, tenants, user_apps, users, wire
+from identity.api import (
+    app_keys,
+    apps,
+    branches,
+    docs,
+    health,
+    key_leaks,
+    key_usage,
+    keys,
+    logs,
+    metrics,
+    tenants,
+    user_apps,
+    users,
+    wire,
+)
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
@@ -30,7 +45,7 @@ from identity.embedded import signal_on_parents_death
 from identity.migrate import must_not_be_behind
 from identity.settings import Settings, decode_secret_key
 from identity.stores import open_stores
-from identity.verify import open_verifier
+from identity.verify import Seen, open_usage, open_verifier
 
 ROUTES: list[Route] = [
     route
@@ -41,8 +56,11 @@ ROUTES: list[Route] = [
         users.table,
         user_apps.table,
         app_keys.table,
+        key_usage.table,
         keys.table,
+        key_leaks.table,
         health.table,
+        metrics.table,
         docs.table,
     )
     for route in each.routes
@@ -51,10 +69,11 @@ ROUTES: list[Route] = [
 
 def make_app(settings: Settings) -> ASGIApp:
     """The application; its pools open when it starts."""
+    seen = Seen()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_service(settings) as service, sweeping(service.stores):
+        async with open_service(settings, seen) as service, sweeping(service.stores), metrics.sharing(service):
             app.state.service = service
             gc.freeze()  # what is there now stays: nobody need look through it again
             yield
@@ -65,19 +84,22 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return HotPath(Envelope(app, settings.trusted_proxies))
+    return HotPath(Envelope(app, settings.trusted_proxies, seen))
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
+async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Service]:
     """What every call needs, with its pools open."""
+    seen = seen or Seen()
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings))
         await must_not_be_behind(stores.session)  # before the lanes prepare statements over what may not be there
-        verifier = await stack.enter_async_context(open_verifier(settings))
+        verifier = await stack.enter_async_context(open_verifier(settings, seen))
+        usage = await stack.enter_async_context(open_usage(settings))
         secret_keys = _secret_keys(settings)
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-        yield Service(settings, stores, verifier, (by_app_key(verifier),), cursors, secret_keys)
+        methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen)
 
 
 def asgi() -> ASGIApp:

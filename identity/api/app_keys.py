@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pydantic import ValidationError
+
 from identity.api.call import Answer, Call
+from identity.api.problems import invalid
 from identity.api.routes import Table
 from identity.app_keys import AppKey, AppKeyChanges, AppKeyFilter, IssuedKey, NewAppKey, Revocation, Rotation
 from identity.apps import IDENTITY
 from identity.auth import must_outrank
 from identity.db import Page
+from identity.errors import Conflict
+from identity.key_imports import ImportVerdict, ImportVerdicts, KeyImport, NewImportedKey
 from identity.key_limits import TopUp
 from identity.stores import Stores
 
@@ -72,6 +78,46 @@ async def issue_key(call: Call[NewAppKey], tenant_id: str, app_id: str) -> Answe
     return Answer(201, key, f"{call.request.url.path}/{key.id}")
 
 
+@table.post(
+    f"{OF_APP}/import",
+    scope="keys:write",
+    takes=KeyImport,
+    answers=ImportVerdicts,
+    status=200,
+    raises=("protected",),
+)
+async def import_keys(call: Call[KeyImport], tenant_id: str, app_id: str) -> ImportVerdicts:
+    """Import keys of another system.
+
+    By the hashes of their texts, up to 1,000, with a verdict for each: one that is wrong does not spoil the others.
+    Who holds such a key goes on using it: it is verified like any other, and rotating it makes a key of ours. Never
+    into the app `identity`.
+    """
+    if app_id == IDENTITY:
+        raise Conflict("protected", "Keys of the app identity are issued here alone.")
+    good: dict[int, NewImportedKey] = {}
+    found: dict[int, ImportVerdict] = {}
+    for ordinal, given in enumerate(call.body.keys):
+        try:
+            good[ordinal] = NewImportedKey.model_validate_json(json.dumps(given), strict=True)
+        except ValidationError as error:
+            found[ordinal] = _invalid(ordinal, error)
+    verdicts = await call.stores.key_imports.create_many(
+        tenant_id, app_id, list(good.values()), dry_run=call.body.dry_run
+    )
+    found |= {n: verdict.model_copy(update={"ordinal": n}) for n, verdict in zip(good, verdicts, strict=True)}
+    return ImportVerdicts(items=tuple(found[n] for n in sorted(found)))
+
+
+def _invalid(ordinal: int, error: ValidationError) -> ImportVerdict:
+    wrong = "; ".join(
+        f"{each.pointer.lstrip('/')}: {each.detail}" if each.pointer else each.detail for each in invalid(error).errors
+    )
+    return ImportVerdict(
+        ordinal=ordinal, status="invalid", code="invalid_request", detail=f"Not as it should be: {wrong}."
+    )
+
+
 @table.get(ONE, scope="keys:read", answers=AppKey)
 async def get_key(call: Call[None], tenant_id: str, app_id: str, key_id: str) -> AppKey:
     """Get a key."""
@@ -111,7 +157,9 @@ async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: 
     """Rotate a key.
 
     A successor with all that the old key had, its text shown as `key`, this once; the old key lives on for
-    `grace_s`. A key that rotates itself lives on for a minute at least.
+    `grace_s`. A key that rotates itself lives on for a minute at least. PATCH `expires_at` of the old key to end its
+    grace or to prolong it. To revoke the successor while the old key lives is the way back: the old one can be rotated
+    again, as if for the first time, and until then keeps its `expires_at`.
     """
     grace_s = call.body.grace_s
     if call.principal.key_id == key_id:

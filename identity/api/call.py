@@ -10,13 +10,14 @@ from starlette.requests import Request
 
 from identity.api.cursors import Cursors
 from identity.api.etags import parse_if_match
+from identity.api.rate_limit import RateLimit
 from identity.api.routes import Route
 from identity.auth import Method, Principal
 from identity.db import IfMatch, Row, precondition_failed
 from identity.errors import PreconditionFailed
 from identity.settings import Settings
 from identity.stores import Stores
-from identity.verify import Verifier
+from identity.verify import Seen, Usage, Verifier
 
 B = TypeVar("B", bound=BaseModel | None)
 
@@ -28,10 +29,13 @@ class Service:
     settings: Settings
     stores: Stores
     verifier: Verifier
+    usage: Usage
     methods: tuple[Method, ...]
     cursors: Cursors
     secret_keys: tuple[bytes, ...]
     """The present one, and the one before it while it changes."""
+    leak_limit: RateLimit
+    seen: Seen
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from identity.api.problems import edge_headers, problem, raw_problem
 from identity.api.request_id import request_id
 from identity.auth import Principal
 from identity.errors import IdentityError, Invalid, StartError, Unavailable
+from identity.verify.seen import Seen
 
 SLOW_S = 0.25
 CLIENT_LEFT = 499
@@ -34,8 +35,9 @@ class Envelope:
     """The outermost application: nothing leaves it but a response. Starlette's own middlewares are left out: one would
     answer errors in plain text before we see them."""
 
-    def __init__(self, app: Starlette, trusted_proxies: Sequence[str] = ()) -> None:
+    def __init__(self, app: Starlette, trusted_proxies: Sequence[str] = (), seen: Seen | None = None) -> None:
         self.app = app
+        self.seen = seen or Seen()
         self.trusted = [ipaddress.ip_network(each) for each in trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +76,13 @@ class Envelope:
             if isinstance(error, CancelledError):
                 raise
         finally:
-            _log(scope, state.get("refused", status), time.perf_counter() - started_s)
+            self._tell(scope, state.get("refused", status), time.perf_counter() - started_s)
+
+    def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
+        """Counts it and logs it. A method is the client's to make up where there is no such route."""
+        route = scope["state"].get("route")
+        self.seen.request(scope["method"] if route else "-", route or "-", status, duration_s)
+        _log(scope, status, duration_s)
 
     def log_slow(self, scope: Scope, id: str, principal: Principal, duration_s: float) -> None:
         """One that was answered in front of this."""

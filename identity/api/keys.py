@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from identity.api.call import Call
+from identity.api.call import Call, Service
 from identity.api.routes import ANY_KEY, Table
 from identity.auth import Principal
 from identity.verify import (
+    MALFORMED,
     NOT_FOUND,
     Asked,
     Known,
+    Taken,
     Verdict,
     Verdicts,
     Verification,
@@ -35,10 +37,11 @@ async def verify_key(call: Call[Verification]) -> Response:
     """Verify a key.
 
     Is it good, and for this? Always 200, with the first link of the chain that fails as `code`. Of a key that is not
-    known, or not the caller's to see, nothing else is told.
+    known, or not the caller's to see, nothing else is told. A text that is none of ours is looked up among the imported
+    keys of the caller's tenant, or of `tenant_id`.
     """
     known = await call.service.verifier.look_up(call.body.key)
-    [told] = await tell(call.service.verifier, call.principal, [known], [call.body])
+    [told] = await tell(call.service, call.principal, [known], [call.body])
     return Response(told, media_type="application/json")
 
 
@@ -52,9 +55,7 @@ async def verify_keys(call: Call[Verifications]) -> Response:
     """
     asked = call.body.keys
     known = await call.service.verifier.look_up_all([each.key for each in asked])
-    return Response(
-        items(await tell(call.service.verifier, call.principal, known, asked)), media_type="application/json"
-    )
+    return Response(items(await tell(call.service, call.principal, known, asked)), media_type="application/json")
 
 
 @table.get("/v1/keys/whoami", scope=ANY_KEY, answers=Verdict)
@@ -67,12 +68,57 @@ async def whoami(call: Call[None]) -> Response:
     return Response(await call.service.verifier.look(call.principal.known), media_type="application/json")
 
 
-async def tell(verifier: Verifier, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
-    """The verdicts, as far as they are this caller's to see, in JSON."""
-    seen = [its if not its.key_id or caller.may_verify(its) else NOT_FOUND for its in known]
-    if not any(its.is_limited for its in seen):
-        return [its.told(judge(its, what)) for its, what in zip(seen, asked, strict=True)]
-    return await asyncio.gather(*(verifier.tell(its, what) for its, what in zip(seen, asked, strict=True)))
+async def tell(service: Service, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
+    """The verdicts in JSON, as far as they are this caller's to see; what limits a good key is taken, and it is
+    counted."""
+    if any(its is MALFORMED or what.tenant_id is not None for its, what in zip(known, asked, strict=True)):
+        known = await _in_tenants(service.verifier, caller, known, asked)
+    told: list[bytes] = []
+    limited: list[tuple[int, Known, Asked]] = []
+    for its, what in zip(known, asked, strict=True):
+        if its.key_id and not caller.may_verify(its):
+            its = NOT_FOUND
+        code = judge(its, what)
+        if its.is_limited and code == "valid":
+            limited.append((len(told), its, what))
+        else:
+            _count(service, its, code)
+        told.append(its.told(code))
+    for (n, its, _), taken in zip(limited, await _take(service.verifier, limited), strict=True):
+        _count(service, its, taken.code)
+        told[n] = its.told_taken(taken)
+    return told
+
+
+def _count(service: Service, its: Known, code: str) -> None:
+    service.seen.verifications[code] += 1
+    if its.key_id:
+        service.usage.count(its.tenant_id, its.key_id, code)
+
+
+async def _take(verifier: Verifier, limited: Sequence[tuple[int, Known, Asked]]) -> list[Taken]:
+    if not limited:
+        return []
+    return await asyncio.gather(*(verifier.take(its, what.cost, what.costs) for _, its, what in limited))
+
+
+async def _in_tenants(
+    verifier: Verifier, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]
+) -> list[Known]:
+    """What is none of ours may be an imported key of the tenant that is asked for, or else of the caller's; and what is
+    ours must be of the tenant that is asked for."""
+    found, wanted = list(known), {}
+    for n, (its, what) in enumerate(zip(known, asked, strict=True)):
+        tenant_id = caller.tenant_id if what.tenant_id is None else what.tenant_id
+        if tenant_id != caller.tenant_id and not caller.is_platform:
+            found[n] = NOT_FOUND
+        elif its is MALFORMED:
+            wanted[n] = (tenant_id, what.key)
+        elif what.tenant_id not in (None, its.tenant_id):
+            found[n] = NOT_FOUND
+    for n, its in zip(wanted, await verifier.look_up_imported(wanted.values()), strict=True):
+        found[n] = its if its.key_id and caller.may_verify(its) else MALFORMED
+    return found
 
 
 def items(told: Sequence[bytes]) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from functools import partial
 
 from httptools import HttpParserError, HttpParserUpgrade
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from identity.api.corked import Corked
 from identity.api.logs import log_request
 from identity.api.problems import edge_headers, raw_problem
 from identity.api.request_id import request_id
@@ -18,6 +18,8 @@ from identity.api.timeouts import LINGER_S, TimedProtocol
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 64
+AT_ONCE = "identity.at_once"
+"""An extension of ASGI, for whoever has an answer's head and body in bytes."""
 MAX_PIPELINED = 64
 """A packet of tiny requests would else become hundreds of times its size in waiting ones."""
 USUAL = (b"POST ", b"GET ")
@@ -43,8 +45,7 @@ class LimitedProtocol(TimedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._unanswered: deque[RequestResponseCycle] = deque()
-        self._corked = Corked(transport)
-        super().connection_made(self._corked)  # type: ignore[arg-type]
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -76,6 +77,7 @@ class LimitedProtocol(TimedProtocol):
         self.headers = []  # a trailer is no header (RFC 9110, section 6.5.1)
         self._in_body = True
         self._unanswered.append(self.cycle)
+        self.scope["extensions"] = {AT_ONCE: partial(self._answer_at_once, self.cycle)}  # type: ignore[dict-item]
         if self._method is not None:
             self.scope["method"], self._method = self._method.decode(), None
         if self.expect_100_continue:
@@ -100,13 +102,29 @@ class LimitedProtocol(TimedProtocol):
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
-        self._corked.flush()
         self._unanswered.popleft()
         super().on_response_complete()
         if was_last and self._refusal is not None:
             self._say(self._refusal)
         elif self.transport.is_closing():
             self._abort_in(self.send_timeout_s)
+
+    def _answer_at_once(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+        """All of an answer in one write: by ASGI's messages it costs two, and each header is looked at again. Not where
+        the client is slow to read, or gone."""
+        if cycle.disconnected or cycle.response_started or self.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join([head, *lines, b"\r\n", body]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _feed(self, data: bytes) -> None:
         if not (self._in_head or self._in_body or data.startswith(USUAL)) and (made_up := MADE_UP.match(data)):

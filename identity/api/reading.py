@@ -150,8 +150,8 @@ def parse_query(route: Route, request: Request) -> tuple[Any, str | None, int]:
         if given:
             raise _unknown(next(iter(given)))
         return None, None, 50
-    limit = _limit(given.pop("limit", "50"))
-    cursor = given.pop("cursor", None)
+    limit = _limit(given.pop("limit", "50")) if route.is_list else 50
+    cursor = given.pop("cursor", None) if route.is_list else None
     try:
         return route.where.model_validate_strings(given), cursor, limit
     except ValidationError as error:

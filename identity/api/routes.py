@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
 from identity.auth import SCOPES
+from identity.db import Page
 
 PUBLIC = "public"
 """In place of a scope: no credential."""
@@ -35,7 +36,7 @@ class Route:
     answers: Any
     status: int = 200
     where: type[BaseModel] | None = None
-    """The equalities of a list's query."""
+    """What its query may hold: the equalities of a list, say."""
     media: str = "application/json"
     """What it answers."""
     also: tuple[int, ...] = ()
@@ -68,6 +69,11 @@ class Route:
     def parents(self) -> list[str]:
         """The parameters that only say where, below the tenant."""
         return [name for name in self.params if name not in ("tenant_id", self.leaf)]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it answers page by page."""
+        return get_origin(self.answers) is Page
 
     @property
     def name(self) -> str:

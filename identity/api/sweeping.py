@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from identity.api.logs import log_error
+from identity.db import Swept
 from identity.stores import Stores
+from identity.tenants import TenantSettings
 
 EVERY_S = 60.0
+BY_TENANT_EVERY_S = 3600.0
+"""To ask tenant by tenant is dearer, and what is kept for days is in no hurry."""
 STEP_ROWS = 500
 PAUSE_S = 0.1
+
+Step = Callable[..., Awaitable[Swept]]
 
 
 @asynccontextmanager
 async def sweeping(stores: Stores) -> AsyncIterator[None]:
     """For as long as the service runs, in each worker: one at a time sweeps."""
-    task = asyncio.create_task(_sweep_for_ever(stores))
+    defaults = TenantSettings()
+    task = asyncio.gather(
+        _for_ever(EVERY_S, partial(sweep_answers, stores)),
+        _for_ever(BY_TENANT_EVERY_S, partial(sweep_by_tenant, stores.key_usage.sweep, days=defaults.usage_days)),
+        _for_ever(
+            BY_TENANT_EVERY_S, partial(sweep_by_tenant, stores.app_keys.sweep, days=defaults.keep_dead_keys_days)
+        ),
+    )
     try:
         yield
     finally:
@@ -27,19 +41,32 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
             await task
 
 
-async def _sweep_for_ever(stores: Stores) -> None:
+async def _for_ever(every_s: float, sweep: Callable[[], Awaitable[int]]) -> None:
+    wait_s = min(every_s, EVERY_S)  # or a worker that lives less long than every_s would never sweep
     while True:
-        await asyncio.sleep(EVERY_S * random.uniform(0.5, 1.5))  # noqa: S311  (so that workers do not meet)
+        await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311  (so that workers do not meet)
         try:
-            await sweep(stores)
+            await sweep()
         except Exception as error:  # noqa: BLE001  (neither an outage nor a bug of ours ends it: the next time will do)
             log_error(error, detail="What is old was not swept.")
+        wait_s = every_s
 
 
-async def sweep(stores: Stores) -> int:
-    """Everything that is due; how many rows it was."""
+async def sweep_answers(stores: Stores) -> int:
+    """Those that are due, of all tenants at once; how many it was."""
     swept = 0
     while step := await stores.idempotency.sweep(limit=STEP_ROWS):
         swept += step
+        await asyncio.sleep(PAUSE_S)
+    return swept
+
+
+async def sweep_by_tenant(step: Step, *, days: int) -> int:
+    """Those that are due, tenant by tenant; days is for tenants that have not said how long they keep theirs."""
+    swept = 0
+    after: str | None = ""
+    while after is not None:
+        rows, after = await step(after=after, limit=STEP_ROWS, days=days)
+        swept += rows
         await asyncio.sleep(PAUSE_S)
     return swept

@@ -14,7 +14,7 @@ from identity.api.etags import etag, matches
 from identity.api.judging import for_caller, judge_leaf, judge_parents, judge_scope, judge_tenant
 from identity.api.once import once
 from identity.api.reading import judge_length, parse_body, parse_query, pass_over_body, read_body, single_header
-from identity.api.routes import PUBLIC, Route
+from identity.api.routes import ANY_KEY, PUBLIC, Route
 from identity.auth import Principal, authenticate
 from identity.db import Page, Scope
 from identity.errors import IdentityError
@@ -26,14 +26,17 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
     request.state.route = route.path
     await judge_length(request, route.max_body)
     if route.scope == PUBLIC:
-        await read_body(request, route.max_body)
-        return respond(route, request, await route.handler(service, request))
+        raw = await read_body(request, route.max_body)
+        body = () if route.takes is None else (parse_body(route, request, raw),)
+        return respond(route, request, await route.handler(service, request, *body))
     try:
         principal = await authenticate(single_header(request, "authorization"), service.methods)
     except IdentityError:
         await pass_over_body(request, route.max_body)
         raise
     request.state.principal = principal
+    if principal.key_id is not None and route.scope != ANY_KEY:
+        service.usage.count(principal.tenant_id, principal.key_id, "valid")
     return await perform(service, route, request, principal, await read_body(request, route.max_body))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from identity.api.strict_json import SURROGATE
-from identity.cli import init, migrate, reset, serve, verify
+from identity.cli import init, migrate, pattern, reset, serve, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
 from identity.cli.hints import next_step
@@ -81,5 +81,6 @@ groups["users"].command("export")(exporting.export_users)
 groups["branches"].command("import")(importing.import_branches)
 groups["branches"].command("export")(exporting.export_branches)
 groups["keys"].command("export")(exporting.export_keys)
+groups["keys"].command("pattern")(pattern.pattern)
 for noun, group in groups.items():
     app.add_typer(group, name=noun)

@@ -18,6 +18,7 @@ from identity.api.routes import Route
 from identity.api.strict_json import loads
 from identity.cli.perform import perform, perform_list
 from identity.cli.show import show_done, show_page, show_record
+from identity.cli.usage import show_usage
 from identity.errors import Invalid, StartError
 
 NOUNS = {
@@ -31,6 +32,8 @@ NOUNS = {
 DEFAULTS = {("keys", "issue"): {"name": "admin"}}
 NO_WAY_BACK = {("keys", "delete")}
 """Besides purge. All else that is deleted can be restored."""
+SHOWN = {("keys", "usage"): show_usage}
+"""What is no record."""
 
 Parameters = list[inspect.Parameter]
 
@@ -61,7 +64,11 @@ def _command(routes: list[Route]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         path = {name: given[name] for name in longest.params if given[name] is not None}
         route = next(route for route in routes if route.params == list(path))
-        values = {name: _value(name, field, given[name]) for name, field in fields.items() if given[name] is not None}
+        values = {
+            field.alias or name: _value(name, field, given[name])
+            for name, field in fields.items()
+            if given[name] is not None
+        }
         _run(route, path, values, given)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -70,15 +77,21 @@ def _command(routes: list[Route]) -> Callable[..., None]:
 
 
 def _run(route: Route, path: dict[str, str], values: dict[str, Any], given: dict[str, Any]) -> None:
-    if route.where is not None:
+    if route.is_list:
         limit = None if given["everything"] else given["limit"]
         show_page(perform_list(route, path, values, limit), as_json=given["as_json"])
+        return
+    if route.where is not None:
+        show = SHOWN.get((route.noun, route.verb), show_record)
+        show(perform(route, path, None, query=values) or {}, as_json=given["as_json"])
         return
     body = _given_body(route, given, values)
     if _needs_asking(route) and not given["yes"]:
         _confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?")
     record = perform(route, path, body)
-    if record is None:
+    if record is not None and "items" in record:
+        show_page({"next": None, **record}, as_json=given["as_json"])
+    elif record is None:
         show_done(f"{' '.join(path.values())}: {route.verb} done.", as_json=given["as_json"])
     else:
         show_record(record, as_json=given["as_json"])
@@ -126,7 +139,7 @@ def _body(route: Route) -> Parameters:
 
 def _common(route: Route) -> Parameters:
     found = []
-    if route.where is not None:
+    if route.is_list:
         found.append(_parameter("limit", int, 50, typer.Option("--limit", min=1, help="At most so many.")))
         found.append(_parameter("everything", bool, False, typer.Option("--all", help="All there are.")))
     if route.method == "PATCH":
@@ -144,7 +157,7 @@ def _parameter(name: str, type: Any, default: Any, info: Any) -> inspect.Paramet
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind = _kind(field.annotation)
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{field.alias or name.replace('_', '-')}"
     if kind is list:
         info = typer.Option(flag.removesuffix("s"), help=(field.description or "") + " May be given again.")
         return _parameter(name, list[str] | None, None, info)

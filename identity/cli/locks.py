@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+WRITES = "ROW EXCLUSIVE"
+TRIGGERED = ", and on what its triggers write"
+"""Which tables these are, a statement does not tell; the lock that they get is no stronger than its own."""
+
 _NAME = r'(?:IF (?:NOT )?EXISTS\s+)?(?:ONLY\s+)?([\w."]+)'
 _RULES = (
     (r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b.*?\bON\s+" + _NAME, "SHARE UPDATE EXCLUSIVE"),
@@ -17,15 +21,15 @@ _RULES = (
         "SHARE UPDATE EXCLUSIVE",
     ),
     (r"ALTER\s+TABLE\s+" + _NAME + r"\s+ADD\s+(?:CONSTRAINT\s+\w+\s+)?FOREIGN\b", "SHARE ROW EXCLUSIVE"),
-    (r"ALTER\s+TABLE\s+" + _NAME + r"\s+(?:EN|DIS)ABLE\s+TRIGGER\b", "SHARE ROW EXCLUSIVE"),
+    (r"ALTER\s+TABLE\s+" + _NAME + r"\s+(?:EN|DIS)ABLE\s+(?:ALWAYS\s+|REPLICA\s+)?TRIGGER\b", "SHARE ROW EXCLUSIVE"),
     (r"ALTER\s+TABLE\s+" + _NAME, "ACCESS EXCLUSIVE"),
     (r"DROP\s+(?:TABLE|INDEX|VIEW)\s+" + _NAME, "ACCESS EXCLUSIVE"),
     (r"TRUNCATE\s+(?:TABLE\s+)?" + _NAME, "ACCESS EXCLUSIVE"),
     (r"COMMENT\s+ON\s+TABLE\s+" + _NAME, "SHARE UPDATE EXCLUSIVE"),
     (r"COMMENT\s+ON\s+COLUMN\s+([\w\"]+\.[\w\"]+)", "SHARE UPDATE EXCLUSIVE"),
-    (r"INSERT\s+INTO\s+" + _NAME, "ROW EXCLUSIVE"),
-    (r"UPDATE\s+" + _NAME, "ROW EXCLUSIVE"),
-    (r"DELETE\s+FROM\s+" + _NAME, "ROW EXCLUSIVE"),
+    (r"INSERT\s+INTO\s+" + _NAME, WRITES),
+    (r"UPDATE\s+" + _NAME, WRITES),
+    (r"DELETE\s+FROM\s+" + _NAME, WRITES),
 )
 
 _LOCKS_NOTHING = (
@@ -44,5 +48,6 @@ def lock_of(statement: str, made: set[str]) -> str:
         if found := re.match(pattern, text, re.IGNORECASE | re.DOTALL):
             names = [found[1], *re.findall(r"REFERENCES\s+([\w.]+)", text)]
             others = [name for name in dict.fromkeys(names) if name not in made]
-            return f"{lock} on {', '.join(others)}" if others else "none (a new table)"
+            triggered = TRIGGERED if lock == WRITES else ""
+            return f"{lock} on {', '.join(others)}{triggered}" if others else "none (a new table)"
     return "none on any table" if re.match(_LOCKS_NOTHING, text, re.IGNORECASE) else "cannot be told: read it"

@@ -27,12 +27,12 @@ PATIENCE_S = 3.0
 """A person waits longer for a connection than a request may."""
 
 
-def perform(route: Route, path: dict[str, str], body: Record | None) -> Record | None:
+def perform(route: Route, path: dict[str, str], body: Record | None, *, query: Record | None = None) -> Record | None:
     """The record that the API would answer; None where it would answer 204."""
 
     async def once(settings: Settings) -> Record | None:
         async with open_at_hand(settings) as service:
-            return await _answer(service, route, path, body=body)
+            return await _answer(service, route, path, query=query, body=body)
 
     with database(read_settings()) as settings:
         return asyncio.run(once(settings))

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -67,15 +68,28 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
     asyncio.run(judge())
     allow_many_connections()
     os.environ["IDENTITY_BASE_URL"] = settings.base_url or _base_url(host, port)
-    uvicorn.run(
-        "identity.api:asgi",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        http=LimitedProtocol,
-        **HTTP,
-    )
+    with _metrics_dir(settings, workers):
+        uvicorn.run(
+            "identity.api:asgi",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            http=LimitedProtocol,
+            **HTTP,
+        )
+
+
+@contextmanager
+def _metrics_dir(settings: Settings, workers: int) -> Iterator[None]:
+    """Where several workers leave what they have seen. One needs none, and could not take it away: uvicorn ends it by
+    the signal that it was sent."""
+    if workers == 1 or settings.metrics_dir is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="identity-metrics-") as directory:
+        os.environ["IDENTITY_METRICS_DIR"] = directory
+        yield
 
 
 def _serve_embedded(settings: Settings, host: str, port: int, workers: int, demo: bool) -> None:

@@ -86,9 +86,14 @@ def _cell(name: str, value: Any, *, whole: bool = False) -> Text:
     if isinstance(value, dict):
         return Text(_json(value, indent=2 if whole and value else None))
     if isinstance(value, list):
-        return Text(", ".join(map(str, value)))
-    text = INSTANT.sub(r"\1 \2Z", str(value))
+        return Text(", ".join(each if isinstance(each, str) else _json(each) for each in value))
+    text = instant(str(value))
     return Text(text, style=COLOURS.get(text, "cyan" if name == "id" else ""))
+
+
+def instant(text: str) -> str:
+    """An instant as people read it; any other text as it is."""
+    return INSTANT.sub(r"\1 \2Z", text)
 
 
 def _json(value: Any, indent: int | None = None) -> str:

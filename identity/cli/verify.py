@@ -109,6 +109,7 @@ def verify(
     method: Annotated[str | None, typer.Option(help="With path: what it is used for.")] = None,
     path: Annotated[str | None, typer.Option(help="With method: what it is used for.")] = None,
     cost: Annotated[int, typer.Option(help="What to take of its limits; 0 looks without taking.")] = 0,
+    tenant_id: Annotated[str | None, typer.Option(help="Whose it must be; its imported keys are known too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict as the API gives it.")] = False,
 ) -> None:
     """Explain whether a key is good, link by link. Exit code 1: it is not.
@@ -125,6 +126,7 @@ def verify(
             method=method,
             path=path,
             cost=cost,
+            tenant_id=tenant_id,
         )
     except ValidationError as error:
         found = error.errors(include_input=False)[0]

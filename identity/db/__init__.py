@@ -1,5 +1,7 @@
 """The only package that speaks psycopg to the stores: pool, tenant scope, rows, stores, and what an error means."""
 
+from psycopg import Rollback
+
 from identity.db.pool import check_login, json_loads, open_pool, secrets_in_dsn, settings_of
 from identity.db.sessions import Connection, Pool, PoolSession, Scope, Session, bounded, checkout, in_scope
 from identity.db.store import (
@@ -7,6 +9,7 @@ from identity.db.store import (
     Page,
     Row,
     Store,
+    Swept,
     columns,
     in_order,
     jsonb,
@@ -20,10 +23,12 @@ __all__ = [
     "Page",
     "Pool",
     "PoolSession",
+    "Rollback",
     "Row",
     "Scope",
     "Session",
     "Store",
+    "Swept",
     "bounded",
     "check_login",
     "checkout",

@@ -12,9 +12,11 @@ from identity.errors import StartError, Unavailable
 from identity.settings import Settings
 from identity.verify.known import MALFORMED, NOT_FOUND, Known
 from identity.verify.lanes import open_lanes
-from identity.verify.limits import Limits
+from identity.verify.limits import Limits, Taken
 from identity.verify.memory import Memory
+from identity.verify.seen import Seen
 from identity.verify.statements import LIVE
+from identity.verify.usage import Usage, open_usage
 from identity.verify.verdicts import Asked, Verdict, Verdicts, Verification, Verifications, covers, judge, verdict
 from identity.verify.verifier import Verifier
 
@@ -24,6 +26,9 @@ __all__ = [
     "NOT_FOUND",
     "Asked",
     "Known",
+    "Seen",
+    "Taken",
+    "Usage",
     "Verdict",
     "Verdicts",
     "Verification",
@@ -31,13 +36,14 @@ __all__ = [
     "Verifier",
     "covers",
     "judge",
+    "open_usage",
     "open_verifier",
     "verdict",
 ]
 
 
 @asynccontextmanager
-async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
+async def open_verifier(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Verifier]:
     """A worker's lanes, past any pooler, and its memory. What takes has a lane of its own: it waits for the disk, and
     for replicas that are synchronous, and what only reads must not."""
     memory = Memory(settings.remembered_keys)
@@ -45,6 +51,7 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
         open_lanes,
         settings.lanes_url,
         timeout_s=settings.verify_timeout_s,
+        seen=seen or Seen(),
         check=partial(check_login, single_login=settings.single_login),
     )
     async with AsyncExitStack() as stack:

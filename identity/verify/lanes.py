@@ -16,6 +16,7 @@ from identity.db import Connection, settings_of
 from identity.errors import Unavailable
 from identity.verify.batch import Batch, Carry
 from identity.verify.lane import Lane
+from identity.verify.seen import Seen
 from identity.verify.statements import PREPARED, SETTINGS, WHERE_WE_ARE
 
 HEDGE_S = 0.25
@@ -29,11 +30,12 @@ PAUSE_S = 0.1
 class Lanes:
     """Two or so connections, past any pooler, each of which carries one batch at a time."""
 
-    def __init__(self, conninfo: str, size: int, timeout_s: float, on_lost: Callable[[], None]) -> None:
+    def __init__(self, conninfo: str, size: int, timeout_s: float, on_lost: Callable[[], None], seen: Seen) -> None:
         self._conninfo = settings_of(conninfo, statement_timeout=int(timeout_s * 1000), **SETTINGS)
         self._size = size
         self._timeout_s = timeout_s
         self._on_lost = on_lost
+        self._seen = seen
         self._loop = asyncio.get_running_loop()
         self._idle: list[Lane] = []
         self._lanes: dict[Lane, str] = {}
@@ -87,6 +89,8 @@ class Lanes:
             batch = self._queue[0]
             self._dequeue(batch)
             batch.sent_s = self.now_s
+            self._seen.batch_sizes.observe(len(batch.names))
+            self._seen.lane_waits_s.observe(batch.sent_s - batch.since_s)
             lane = self._idle.pop()
             lane.carry(batch.carry(list(batch.names)), partial(self._done, lane, batch))
 
@@ -131,6 +135,7 @@ class Lanes:
                 self._dequeue(batch)
         elif batch.sent_s is not None and now_s - batch.sent_s >= HEDGE_S and not batch.hedged:
             batch.hedged = True
+            self._seen.hedges += 1
             self._ask_again(batch)
 
     async def open(self, *, check: Callable[[Connection], Awaitable[object]]) -> None:
@@ -177,6 +182,7 @@ class Lanes:
     async def _replace(self) -> None:
         while True:
             await self._wanted.acquire()
+            self._seen.lane_replacements += 1
             while True:
                 try:
                     await self._add()
@@ -224,9 +230,10 @@ async def open_lanes(
     size: int,
     timeout_s: float,
     on_lost: Callable[[], None],
+    seen: Seen,
     check: Callable[[Connection], Awaitable[object]],
 ) -> AsyncIterator[Lanes]:
-    lanes = Lanes(conninfo, size, timeout_s, on_lost)
+    lanes = Lanes(conninfo, size, timeout_s, on_lost, seen)
     try:
         await lanes.open(check=check)
         yield lanes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LIVE = """
+_CHAIN = """
 SELECT t.id AS tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.name, k.type, k.environment,
        array_to_json(k.scopes)::text AS scopes, k.metadata::text AS metadata, k.expires_at::text AS expires_at,
        k.prefix, encode(k.secret_hash, 'hex') AS secret_hash,
@@ -22,17 +22,17 @@ SELECT t.id AS tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.na
             WHEN k.user_id IS NOT NULL AND g.status IS DISTINCT FROM 'active' THEN 'access_revoked'
             ELSE 'valid' END AS code,
        k.credits IS NOT NULL OR k.rate_limits <> '[]' AS is_limited,
-       array_to_json(nullif(k.allowed_ips, '{}'))::text AS allowed_ips,
+       array_to_json(nullif(k.allowed_ips, '{{}}'))::text AS allowed_ips,
        nullif(k.allowed_routes, '[]')::text AS allowed_routes
-  FROM unnest($1::text[]) AS asked (key_id),
+  FROM {asked},
        LATERAL (SELECT id, status, deleted_at FROM identity.tenants
-                 WHERE ref = left(asked.key_id, 6) OFFSET 0) AS t,
+                 WHERE {tenant} OFFSET 0) AS t,
        LATERAL (SELECT ref, n, xmin FROM identity.tenant_changes
                  WHERE tenant_id = t.id OFFSET 0) AS c,
        LATERAL (SELECT id, app_id, branch_id, user_id, prefix, type, environment, name, scopes, metadata, secret_hash,
                        expires_at, revoked_at, disabled_at, credits, rate_limits, allowed_ips, allowed_routes
                   FROM identity.app_keys
-                 WHERE tenant_id = t.id AND id = asked.key_id OFFSET 0) AS k,
+                 WHERE tenant_id = t.id AND {key} OFFSET 0) AS k,
        LATERAL (SELECT status, deleted_at FROM identity.apps
                  WHERE tenant_id = t.id AND id = k.app_id OFFSET 0) AS a
   LEFT JOIN LATERAL (SELECT status, deleted_at FROM identity.branches
@@ -45,6 +45,19 @@ SELECT t.id AS tenant_id, k.app_id, k.branch_id, k.user_id, k.id AS key_id, k.na
 """The whole chain of each key, the first link that fails, and the change counter in the same snapshot. Each link is
 LATERAL, with an OFFSET 0: one row by its key, whatever a planner guesses of tables that nobody has analysed yet. Left
 to itself it read all keys of a tenant for each one asked, 3 ms a key instead of 0.008."""
+
+LIVE = _CHAIN.format(
+    asked="unnest($1::text[]) AS asked (key_id)",
+    tenant="ref = left(asked.key_id, 6)",
+    key="id = asked.key_id AND algorithm IS NULL",
+)
+
+IMPORTED = _CHAIN.format(
+    asked="unnest($1::text[], $2::text[], $3::text[]) AS asked (tenant_id, algorithm, hash)",
+    tenant="id = asked.tenant_id",
+    key="algorithm = asked.algorithm AND secret_hash = decode(asked.hash, 'hex')",
+)
+"""Keys of another system, which only their own tenant knows, by what their whole text comes to."""
 
 PROOF = """
 SELECT date_part('epoch', clock_timestamp()), string_agg(ref || ':' || n || ':' || xmin, ',')
@@ -125,7 +138,7 @@ SELECT tenant_id, key_id, times, NULL, '[]', 0
 locked is not waited for, or a lane and all others that it carries would wait too: that key is asked again. The clock is
 read once a row, and by it both slots and refills are counted."""
 
-PREPARED = {"live": LIVE, "proof": PROOF, "changes": CHANGES, "take": TAKE}
+PREPARED = {"live": LIVE, "imported": IMPORTED, "proof": PROOF, "changes": CHANGES, "take": TAKE}
 
 SETTINGS = {
     "role": "identity_verifier",

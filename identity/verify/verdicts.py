@@ -38,6 +38,9 @@ class Verification(BaseModel):
     """What it takes of credits and of each rate limit; 0 looks without taking."""
     costs: Annotated[dict[str, Cost], Field(max_length=20)] = {}
     """What it takes of rate limits by their names instead; names that the key does not have count for nothing."""
+    tenant_id: str | None = None
+    """Whose it must be, and among whose imported keys it is looked up where it is none of ours; default: the caller's.
+    Only the platform's callers may name another."""
 
 
 class Verifications(BaseModel):
@@ -111,6 +114,8 @@ class Asked(Protocol):
     def cost(self) -> int: ...
     @property
     def costs(self) -> Mapping[str, int]: ...
+    @property
+    def tenant_id(self) -> str | None: ...
 
 
 def verdict(told: bytes) -> Verdict:

@@ -11,11 +11,12 @@ from hashlib import sha256
 from typing import Any, cast
 
 from identity.key_text import KeyText, parse
+from identity.verify import imported
 from identity.verify.batch import Batch
 from identity.verify.known import MALFORMED, NOT_FOUND, Known, known
 from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
-from identity.verify.limits import Limits
+from identity.verify.limits import Limits, Taken
 from identity.verify.memory import Memory, Proof
 from identity.verify.statements import array
 from identity.verify.verdicts import Asked, Verdict, Verification, judge, verdict
@@ -28,13 +29,17 @@ class Question:
     text: str
     digest: bytes
     known: Known | None
+    tenant_id: str | None = None
+    """Among whose imported keys it is looked up; None: it is one of ours, or nothing."""
     key: KeyText | None = None
+    name: str | None = None
+    """Of an imported key, once it is asked for whole."""
     batch: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The rows of a look-up by key id, and in which epoch of the memory they were asked for."""
+    """The rows of a look-up by what was asked, and in which epoch of the memory they were asked for."""
 
     epoch: int
     rows: dict[str, Any]
@@ -50,22 +55,27 @@ class Verifier:
 
     async def verify(self, asked: Verification) -> Verdict:
         """The whole chain, then what is asked for; the first that fails gives the code."""
-        return verdict(await self.tell(await self.look_up(asked.key), asked))
+        known = await self.look_up(asked.key)
+        if asked.tenant_id is not None and known is MALFORMED:
+            [known] = await self.look_up_imported([(asked.tenant_id, asked.key)])
+        elif asked.tenant_id not in (None, known.tenant_id):
+            known = NOT_FOUND
+        return verdict(await self.tell(known, asked))
 
     async def tell(self, known: Known, asked: Asked) -> bytes:
         """The verdict in JSON; what a good key has limits for is taken now."""
         code = judge(known, asked)
         if code != "valid" or not known.is_limited:
             return known.told(code)
-        return await self._take(known, asked.cost, asked.costs)
+        return known.told_taken(await self.take(known, asked.cost, asked.costs))
 
     async def look(self, known: Known) -> bytes:
         """The verdict of its chain, without taking anything."""
-        return await self._take(known, 0, {}) if known.is_limited else known.answer
+        return known.told_taken(await self.take(known, 0, {})) if known.is_limited else known.answer
 
-    async def _take(self, known: Known, cost: int, costs: Mapping[str, int]) -> bytes:
-        taken = await self.limits.take(known.tenant_id, known.key_id, cost, costs, self.lanes.now_s)
-        return known.told_taken(taken)
+    async def take(self, known: Known, cost: int, costs: Mapping[str, int]) -> Taken:
+        """From what limits a key that is good for all else. Unavailable where nobody knows whether it took."""
+        return await self.limits.take(known.tenant_id, known.key_id, cost, costs, self.lanes.now_s)
 
     async def look_up(self, text: str) -> Known:
         """The key and its chain. Unavailable within a second where the database does not answer."""
@@ -74,7 +84,15 @@ class Verifier:
     async def look_up_all(self, texts: Iterable[str]) -> list[Known]:
         """Several at once, in their order: a caller's own key and the one it asks about, say."""
         since_s = self.lanes.now_s
-        questions = [self._ask(text, since_s) for text in texts]
+        return await self._answers([self._ask(text, since_s) for text in texts], since_s)
+
+    async def look_up_imported(self, asked: Iterable[tuple[str, str]]) -> list[Known]:
+        """Texts that are none of ours, each among the imported keys of one tenant; malformed where there is none such.
+        Never for a credential: of another system's keys none is good for this service."""
+        since_s = self.lanes.now_s
+        return await self._answers([self._ask(text, since_s, tenant_id) for tenant_id, text in asked], since_s)
+
+    async def _answers(self, questions: list[Question], since_s: float) -> list[Known]:
         for _ in ("what is remembered is proved", "what does not stand is looked up"):
             for question in questions:
                 if question.batch is not None:
@@ -86,11 +104,14 @@ class Verifier:
         """Unavailable where no look-up could be answered now."""
         await self.lanes.join(self._prove, "", self.lanes.now_s).done
 
-    def _ask(self, text: str, since_s: float) -> Question:
+    def _ask(self, text: str, since_s: float, tenant_id: str | None = None) -> Question:
         """Joins what is sent next: a proof where the verdict is remembered, else the whole chain."""
-        digest = sha256(text.encode(errors="surrogatepass")).digest()
+        if tenant_id is None:
+            digest = sha256(text.encode(errors="surrogatepass")).digest()
+        else:
+            digest = imported.remembered_as(tenant_id, text)
         known = self.memory.get(digest)
-        question = Question(text, digest, known)
+        question = Question(text, digest, known, tenant_id)
         if known is not None:
             question.batch = self.lanes.join(self._prove, known.ref, since_s)
         else:
@@ -98,17 +119,25 @@ class Verifier:
         return question
 
     def _ask_whole(self, question: Question, since_s: float) -> None:
-        question.key = parse(question.text)
-        if question.key is None:
-            question.known = MALFORMED
+        if question.tenant_id is not None:
+            question.name = imported.name(question.tenant_id, question.text)
         else:
+            question.key = parse(question.text)
+        if question.key is not None:
             question.batch = self.lanes.join(self._look_up, question.key.id, since_s)
+        elif question.name is not None:
+            question.batch = self.lanes.join(self._look_up_imported, question.name, since_s)
+        else:
+            question.known = MALFORMED
 
     def _answer(self, question: Question, since_s: float) -> None:
         batch, question.batch = question.batch, None
         assert batch is not None
         if question.key is not None:
             question.known = self._judge(question.key, batch.answer, question.digest)
+        elif question.name is not None:
+            row = batch.answer.rows.get(question.name)
+            question.known = MALFORMED if row is None else self._known(row, batch.answer, question.digest)
         elif question.known is None or not self.memory.stands(question.known, batch.answer):
             self._ask_whole(question, since_s)
 
@@ -119,6 +148,10 @@ class Verifier:
             return NOT_FOUND
         if (row[11].decode(), row[7].decode()) != (key.prefix, key.environment):
             return NOT_FOUND
+        return self._known(row, found, digest)
+
+    def _known(self, row: Any, found: Found, digest: bytes) -> Known:
+        """Remembered where it is good."""
         its = known(row, found.epoch)
         if its.code == "valid":
             self.memory.remember(digest, its, row[13], self.lanes.now_s)
@@ -129,6 +162,10 @@ class Verifier:
         epoch = self.memory.epoch
         rows = await ask(b"live", array(names))
         return Found(epoch, {cast("bytes", row[4]).decode(): row for row in rows})
+
+    async def _look_up_imported(self, names: list[str]) -> Found:
+        epoch = self.memory.epoch
+        return Found(epoch, imported.by_name(names, await ask(b"imported", *imported.params(names))))
 
     async def _prove(self, names: list[str]) -> Proof:
         """Reads the counters, and the database's clock. What has moved is asked after before anybody is answered."""

@@ -24,7 +24,7 @@ Rows = Callable[[str], list[Any]]
 OF_TENANTS = """
 SELECT relname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
  WHERE relnamespace = 'identity'::regnamespace AND relkind = 'r' AND attname = 'tenant_id'
-   AND relname <> 'key_last_uses'
+   AND relname NOT IN ('key_last_uses', 'key_usage')
  ORDER BY relname
 """
 DUMP = "SELECT to_jsonb(t) FROM identity.{} AS t WHERE starts_with({}, %(tenant_id)s) ORDER BY to_jsonb(t)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from secrets import token_hex
 from typing import Any
 
 import httpx2
@@ -10,18 +11,21 @@ import pytest
 
 from identity.api import ROUTES
 from identity.api.routes import ANY_KEY, PUBLIC, Route
+from identity.key_text import compose, new_secret
 from tests.conftest import Api, Organisation
 
 GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY_KEY]
 OF_A_TENANT = [route for route in ROUTES if "tenant_id" in route.params]
 WITH_BODY = [route for route in ROUTES if route.takes is not None]
-LISTS = [route for route in ROUTES if route.where is not None]
+QUERIED = [route for route in ROUTES if route.where is not None]
+LISTS = [route for route in QUERIED if route.is_list]
 
 REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")} | {"top_up_key": 409}
 """What lives cannot be purged, and what takes no credits is not topped up."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
+NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 LIMITS = {
     "rate_limits": [{"name": "minute", "limit": 60, "window_s": 60}],
@@ -70,6 +74,8 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "top_up_key": {"add": 5},
         "rotate_key": {"grace_s": 60},
         "revoke_key": {"reason": "left the company"},
+        "import_keys": {"keys": [{"name": "till-1", "hash": token_hex(32), "algorithm": "sha256-hex"}]},
+        "report_leak": {"key": NOBODYS_KEY, "source": "code search", "url": "https://code.example.com/till.py"},
         "verify_keys": {"keys": [{"key": org.key.key, "scopes": ["orders:read"]}, {"key": "none"}]},
         "verify_key": {"key": org.key.key, "scopes": ["orders:read"], "app_id": "shop", "branch_id": "mad"},
     }

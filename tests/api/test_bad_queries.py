@@ -6,7 +6,7 @@ import pytest
 
 from identity.api.routes import Route
 from tests.api.problems import places, problem, told
-from tests.api.samples import GUARDED, LISTS, each, path_of, send
+from tests.api.samples import GUARDED, QUERIED, each, path_of, send
 from tests.conftest import Api, Organisation
 
 pytestmark = pytest.mark.usefixtures("unchanged")
@@ -31,20 +31,20 @@ QUERIES = {
 
 @pytest.mark.parametrize("query", QUERIES)
 async def test_a_list_refuses_what_it_does_not_know(query: str, target: Organisation, platform: Api) -> None:
-    for route in LISTS:
+    for route in QUERIED:
         answer = await send(platform, route, target, f"{path_of(route, target)}?{query}")
         assert (answer.status_code, places(answer)) == (400, [QUERIES[query]]), route.name
         assert problem(answer)["code"] in ("invalid_request", "invalid_cursor")
 
 
-@each(LISTS)
+@each(QUERIED)
 async def test_a_list_refuses_a_parameter_given_twice(route: Route, target: Organisation, platform: Api) -> None:
     for query in ("limit=1&limit=2", "limit=1&cursor=&limit=1", "limit=1&limit=1"):
         answer = await send(platform, route, target, f"{path_of(route, target)}?{query}")
         assert (told(answer), places(answer)) == ((400, "invalid_request"), ["limit"])
 
 
-@each(LISTS)
+@each(QUERIED)
 async def test_a_filter_refuses_what_its_field_can_never_be(route: Route, target: Organisation, platform: Api) -> None:
     assert route.where is not None
     closed = {"status", "type", "environment", "deleted"} & route.where.model_fields.keys()
@@ -53,7 +53,7 @@ async def test_a_filter_refuses_what_its_field_can_never_be(route: Route, target
         assert (told(answer), places(answer)) == ((400, "invalid_request"), [query.partition("=")[0]])
 
 
-@each(LISTS)
+@each(QUERIED)
 async def test_a_filter_refuses_a_nul(route: Route, target: Organisation, platform: Api) -> None:
     assert route.where is not None
     for name in (*route.where.model_fields, "cursor", "limit"):

@@ -59,7 +59,7 @@ async def test_another_method_is_told_which_there_are(path: str, target: Organis
         assert ("HEAD" in allowed) == ("GET" in allowed)
 
 
-@each([route for route in GUARDED if route.method == "GET"])
+@each([route for route in GUARDED if route.method == "GET" and route.name != "metrics"])  # it counts being asked
 async def test_head_is_get_without_its_content(route: Route, target: Organisation, platform: Api) -> None:
     shown = await send(platform, route, target)
     answer = await platform("HEAD", path_of(route, target))

@@ -105,6 +105,31 @@ async def test_within_its_grace_the_old_key_lives_beside_the_new(org: Organisati
     assert told(await org.admin.post(f"{one}/rotate")) == (409, "already_rotated")
 
 
+async def test_the_end_of_a_grace_can_be_moved_either_way(org: Organisation) -> None:
+    old = await issued(org)
+    one = f"{org.path}/apps/shop/keys/{old['id']}"
+    await org.admin.post(f"{one}/rotate", {"grace_s": 60})
+    longer = datetime.now(UTC) + timedelta(days=1)
+    assert instant((await org.admin.patch(one, {"expires_at": longer.isoformat()})).json()["expires_at"]) == longer
+    assert await code_of(org, old["key"]) == "valid"
+    now = datetime.now(UTC) - timedelta(seconds=1)
+    assert (await org.admin.patch(one, {"expires_at": now.isoformat()})).status_code == 200
+    assert await code_of(org, old["key"]) == "expired"
+
+
+async def test_revoking_the_new_key_while_the_old_one_lives_is_the_way_back(org: Organisation) -> None:
+    old = await issued(org)
+    one = f"{org.path}/apps/shop/keys/{old['id']}"
+    new = (await org.admin.post(f"{one}/rotate", {"grace_s": 3600})).json()
+    assert (await org.admin.get(one)).json()["rotated_to"] == new["id"]
+    await org.admin.post(f"{org.path}/apps/shop/keys/{new['id']}/revoke")
+    assert (await code_of(org, new["key"]), await code_of(org, old["key"])) == ("revoked", "valid")
+    newer = (await org.admin.post(f"{one}/rotate", {"grace_s": 3600})).json()
+    assert (newer["rotated_from"], newer["expires_at"]) == (old["id"], None)
+    assert (await org.admin.get(one)).json()["rotated_to"] == newer["id"]
+    assert await code_of(org, newer["key"]) == "valid"
+
+
 async def test_a_grace_never_lengthens_a_life(org: Organisation) -> None:
     ends = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     old = await issued(org, expires_at=ends)

@@ -97,7 +97,9 @@ def test_parameters_are_declared(route: Route) -> None:
     in_path = [each["name"] for each in parameters if each["in"] == "path" and each["required"]]
     in_query = [each["name"] for each in parameters if each["in"] == "query"]
     assert in_path == re.findall(r"{(\w+)}", route.path)
-    assert set(in_query) == ({*route.where.model_fields, "limit", "cursor"} if route.where else set())
+    fields = route.where.model_fields if route.where else {}
+    known = {field.alias or name for name, field in fields.items()} | ({"limit", "cursor"} if route.is_list else set())
+    assert set(in_query) == known
     assert all("schema" in each for each in parameters)
     assert {each["in"] for each in parameters} <= {"path", "query", "header"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tests.fuzz.lives import must_match
 from tests.fuzz.model import SOME, App, Fields, Key, Record, Refused, Tenant, World, covered, living, merged
 from tests.fuzz.nouns import Condition
@@ -67,9 +69,9 @@ def issue(world: World, tenant: Tenant, app: App, given: Fields, shown: Fields) 
         codes.add("user_not_found")
     if codes:
         raise Refused(400, *codes)
-    fields |= {"tenant_id": tenant.id, "app_id": app.id, "rotated_from": None, "revoke_reason": None}
+    fields |= {"tenant_id": tenant.id, "app_id": app.id, "rotated_from": None, "rotated_to": None}
     fields |= {"prefix": app.fields["settings"]["key_prefix"] or PREFIXES[fields["type"]]}
-    fields |= {"disabled_at": None, "revoked_at": None, "last_used_at": None}
+    fields |= {"disabled_at": None, "revoked_at": None, "revoke_reason": None, "last_used_at": None}
     return _kept(world, tenant, fields, shown)
 
 
@@ -92,7 +94,10 @@ def change(app: App, key: Key, changes: Fields, condition: Condition) -> Key:
 
 def rotate(world: World, tenant: Tenant, app: App, key: Key, grace_s: int, shown: Fields) -> Key:
     """The successor. When the old key expires by its grace is the service's to say."""
-    fields, old = dict(key.fields), key.id
+    fields, old = (
+        key.fields | {"expires_at": lives_until(tenant, key), "rotated_from": key.id, "rotated_to": None},
+        key.id,
+    )
     if not key.is_live or _is_orphaned(tenant, app, key):
         raise Refused(409, "key_not_live")
     if any(each.fields["rotated_from"] == old and each.fields["revoked_at"] is None for each in tenant.keys.values()):
@@ -101,7 +106,20 @@ def rotate(world: World, tenant: Tenant, app: App, key: Key, grace_s: int, shown
         raise Refused(400, *codes)
     if not grace_s:
         key.fields |= {"revoked_at": SOME, "revoke_reason": "rotated"}
-    return _kept(world, tenant, fields | {"rotated_from": old}, shown)
+    successor = _kept(world, tenant, fields, shown)
+    key.fields["rotated_to"] = successor.id
+    return successor
+
+
+def successors(tenant: Tenant, key_id: str) -> list[Key]:
+    """The living one comes last: another is made only once those before it are revoked."""
+    return [each for each in tenant.keys.values() if each.fields["rotated_from"] == key_id]
+
+
+def lives_until(tenant: Tenant, key: Key) -> str | None:
+    """For how long it was issued, whatever the grace of a rotation left of it that was undone."""
+    ends = [each.fields["expires_at"] for each in (key, *successors(tenant, key.id))]
+    return None if None in ends else max(ends, key=datetime.fromisoformat)
 
 
 def disable(key: Key) -> Key:
@@ -126,6 +144,9 @@ def delete(tenant: Tenant, key: Key, condition: Condition) -> Key:
     """It leaves no tombstone."""
     must_match(condition, key)
     del tenant.keys[key.id]
+    if (old := tenant.keys.get(key.fields["rotated_from"])) is not None:
+        left = successors(tenant, old.id)
+        old.fields["rotated_to"] = left[-1].id if left else None
     return key
 
 

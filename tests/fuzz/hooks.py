@@ -10,6 +10,8 @@ from zoneinfo import available_timezones
 import schemathesis
 from hypothesis import strategies as st
 
+from identity.key_text import ALPHABET, compose
+
 PRINTABLE = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=40).filter(
     lambda text: text == text.strip()
 )
@@ -20,6 +22,9 @@ SEGMENT = st.sampled_from(["orders", "7", "Gran Vía", "*"])
 schemathesis.openapi.format("path-pattern", st.lists(SEGMENT, max_size=3).map(lambda names: "/" + "/".join(names)))
 schemathesis.openapi.format(
     "dsn", st.from_regex(r"host=[a-z]{1,20} dbname=[a-z]{1,20}", fullmatch=True, alphabet=st.characters(codec="ascii"))
+)
+schemathesis.openapi.format(
+    "app-key", st.text(ALPHABET, min_size=22, max_size=22).map(lambda id: compose("isk", "live", id, "0" * 43))
 )
 
 SPARED = json.loads(os.environ["IDENTITY_FUZZ_SPARED"])

@@ -206,19 +206,22 @@ class KeyRules(NounRules):
             return successor, 201
 
         path = self.path(t, a, f"keys/{key.id}")
+        tenant = self.world.tenants.get(key.tenant_id)
+        until = grants.lives_until(tenant, key) if tenant else None
         made, _ = self.driver.call(who, self.target(t, a, "keys:write"), "POST", f"{path}/rotate", effect, json=body)
         if made is not None:
-            self.read_grace(key, path, grace_s)
+            self.read_grace(key, path, grace_s, until)
 
-    def read_grace(self, old: Key, path: str, grace_s: int) -> None:
-        """When the old key ends: as before, or sooner."""
+    def read_grace(self, old: Key, path: str, grace_s: int, before: str | None) -> None:
+        """When the old key ends: as it was to before any rotation, or sooner."""
         answer = self.service.run(self.driver.send(Caller(None), old.tenant_id, "GET", path))
-        ends_at, before = answer.json()["expires_at"], old.fields["expires_at"]
+        ends_at = answer.json()["expires_at"]
         if grace_s and ends_at != before:
             most = datetime.now(UTC) + timedelta(seconds=grace_s)
             ends = datetime.fromisoformat(ends_at)
             assert most - timedelta(seconds=30) < ends <= most
             assert before is None or ends < datetime.fromisoformat(before)
+        if grace_s:
             old.fields["expires_at"] = ends_at
         assert old.agrees_with(answer.json())
         old.known_by(answer.headers["etag"])

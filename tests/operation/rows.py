@@ -20,6 +20,11 @@ ROWS = {
     "key_last_uses": """INSERT INTO identity.key_last_uses (tenant_id, key_id, last_used_at)
                         VALUES ('acme', repeat('k', 22), clock_timestamp())""",
     "key_limits": "INSERT INTO identity.key_limits (tenant_id, key_id, remaining) VALUES ('acme', repeat('k', 22), 7)",
+    "key_leaks": """INSERT INTO identity.key_leaks (tenant_id, key_id, number, source)
+                    VALUES ('acme', repeat('k', 22), 1, 'code search')""",
+    "key_usage": """INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
+                    VALUES ('acme', repeat('k', 22), '2026-01-05T09:00Z', 'valid', 1)""",
+    "usage_workers": "INSERT INTO identity.usage_workers (id, sequence) VALUES ('worker', 1)",
     "idempotency_keys": """INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)
                            VALUES ('acme', 'key:k', 'id', 'hash', 201, 'sealed')""",
 }

@@ -29,20 +29,34 @@ JUDGED = {
     "users": "tenant_id id status deleted_at",
     "user_apps": "tenant_id app_id user_id status",
     "app_keys": "tenant_id id app_id branch_id user_id prefix secret_hash type environment name scopes metadata"
-    " expires_at disabled_at revoked_at credits rate_limits allowed_ips allowed_routes",
+    " expires_at disabled_at revoked_at credits rate_limits allowed_ips allowed_routes algorithm",
     "key_last_uses": "tenant_id key_id last_used_at created_at updated_at",
     "key_limits": "tenant_id key_id remaining refilled_at counts created_at updated_at",
     "tenant_changes": "tenant_id ref n changes",
+    "key_usage": "tenant_id key_id hour code count",
+    "usage_workers": "id sequence created_at updated_at",
 }
 """What the verifier may read: what a verdict says, is judged or proved by."""
 
 FIXED = {
     *("id", "tenant_id", "ref", "created_at", "updated_at"),
-    *("app_id", "branch_id", "user_id", "key_id", "prefix", "secret_hash", "type", "environment", "rotated_from"),
+    *(
+        "app_id",
+        "branch_id",
+        "user_id",
+        "key_id",
+        "prefix",
+        "secret_hash",
+        "type",
+        "environment",
+        "rotated_from",
+        "algorithm",
+        "prefix_shown",
+    ),
 }
 """What a row is for as long as it is; but the type of an app or a branch may change."""
 
-NOT_WRITTEN = {"key_last_uses", "tenant_counters", "tenant_changes", "gathered_changes", *BOOKKEEPING}
+NOT_WRITTEN = {"key_last_uses", "key_usage", "tenant_counters", "tenant_changes", "gathered_changes", *BOOKKEEPING}
 
 FORBIDDEN = [
     "CREATE TABLE identity.mine (id text)",
@@ -94,21 +108,34 @@ def rights(database: Database, role: str) -> set[str]:
         return {right for [right] in connection.execute(RIGHTS, {"role": role}).fetchall()}
 
 
-def test_the_verifier_reads_what_is_judged_and_writes_last_uses_and_what_is_taken_alone(database: Database) -> None:
-    last_uses = JUDGED["key_last_uses"].split()
+def test_the_verifier_reads_what_is_judged_and_writes_uses_and_what_is_taken_alone(database: Database) -> None:
+    inserted = {
+        "key_last_uses": JUDGED["key_last_uses"],
+        "key_usage": JUDGED["key_usage"],
+        "usage_workers": "id sequence",
+    }
     assert rights(database, "identity_verifier") == {
         *(f"SELECT {table}.{column}" for table, columns in JUDGED.items() for column in columns.split()),
-        *(f"INSERT key_last_uses.{column}" for column in last_uses),
-        "UPDATE key_last_uses.last_used_at",
+        *(f"INSERT {table}.{column}" for table, columns in inserted.items() for column in columns.split()),
+        *("UPDATE key_last_uses.last_used_at", "UPDATE key_usage.count"),
         *(f"UPDATE key_limits.{column}" for column in ("remaining", "refilled_at", "counts")),
+        *("UPDATE usage_workers.sequence", "DELETE usage_workers"),
     }
 
 
-def test_the_platform_reads_tenants_and_sweeps_kept_answers_without_reading_them(database: Database) -> None:
+SWEPT = {
+    "idempotency_keys": "tenant_id caller id created_at",
+    "key_usage": "tenant_id key_id hour code",
+    "app_keys": "tenant_id id revoked_at expires_at",
+}
+"""What the platform may take away, and read of it."""
+
+
+def test_the_platform_reads_tenants_and_sweeps_what_it_cannot_read(database: Database) -> None:
     found = rights(database, "identity_platform")
     assert {right for right in found if not right.startswith("SELECT tenants.")} == {
-        *(f"SELECT idempotency_keys.{column}" for column in ("tenant_id", "caller", "id", "created_at")),
-        "DELETE idempotency_keys",
+        *(f"SELECT {table}.{column}" for table, columns in SWEPT.items() for column in columns.split()),
+        *(f"DELETE {table}" for table in SWEPT),
     }
 
 
@@ -117,10 +144,14 @@ def test_a_kept_answer_is_never_changed_nor_taken_away_by_the_service(database: 
     assert found == {"SELECT idempotency_keys", "INSERT idempotency_keys"}
 
 
-def test_the_platform_takes_no_kept_answer_away_before_its_day_is_over(database: Database, org: Organisation) -> None:
+@pytest.mark.parametrize("table", SWEPT)
+async def test_the_platform_takes_nothing_away_before_its_day_is_over(
+    database: Database, org: Organisation, table: str
+) -> None:
     use_everything(database, org)
+    await org.stores.app_keys.revoke(org.id, "shop", org.key.id)
     with acting_as(database.service_url, "identity_platform") as connection:
-        assert attempt(connection, "DELETE FROM identity.idempotency_keys") == 0
+        assert attempt(connection, of_table("DELETE FROM {table} WHERE {tenant_id} = %s", table), org.id) == 0
 
 
 def test_the_reader_and_the_login_itself_may_do_nothing(database: Database) -> None:
@@ -140,6 +171,7 @@ def test_the_service_writes_no_last_use_no_counter_and_no_migration(database: Da
     found = {tuple(right.split(".")[0].split()) for right in rights(database, "identity_app")}
     assert {each for each in found if each[1] in NOT_WRITTEN} == {
         ("SELECT", "key_last_uses"),
+        ("SELECT", "key_usage"),
         ("SELECT", "tenant_counters"),
         ("SELECT", "applied_migrations"),
     }
@@ -178,7 +210,20 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
         ("identity_app", "UPDATE identity.key_limits SET key_id = 'another'"),
         ("identity_app", "DELETE FROM identity.key_limits"),
         ("identity_platform", "SELECT FROM identity.users"),
-        ("identity_platform", "SELECT FROM identity.app_keys"),
+        ("identity_platform", "SELECT name FROM identity.app_keys"),
+        ("identity_platform", "SELECT secret_hash FROM identity.app_keys"),
+        ("identity_platform", "UPDATE identity.app_keys SET revoked_at = NULL"),
+        ("identity_platform", "SELECT count FROM identity.key_usage"),
+        ("identity_platform", "SELECT FROM identity.usage_workers"),
+        ("identity_verifier", "UPDATE identity.key_usage SET hour = now()"),
+        ("identity_verifier", "DELETE FROM identity.key_usage"),
+        (
+            "identity_app",
+            "INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count) SELECT 'a', 'b', now(), 'c', 1",
+        ),
+        ("identity_app", "UPDATE identity.key_usage SET count = 0"),
+        ("identity_app", "DELETE FROM identity.key_usage"),
+        ("identity_app", "SELECT FROM identity.usage_workers"),
         ("identity_platform", "UPDATE identity.tenants SET name = 'Mine'"),
         ("identity_platform", "DELETE FROM identity.tenants"),
         ("identity_app", "UPDATE identity.tenants SET ref = 'AAAAAA'"),

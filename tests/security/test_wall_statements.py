@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from identity import app_keys, apps, branches, tenants, user_apps, users
+from identity import app_keys, apps, branches, key_imports, key_leaks, key_usage, tenants, user_apps, users
 from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.stores import Stores, create_tenant, open_stores
@@ -21,14 +22,18 @@ from tests.conftest import Organisation, settings_for, unique
 from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
-MODULES = (tenants, apps, branches, users, user_apps, app_keys)
+MODULES = (tenants, apps, branches, users, user_apps, app_keys, key_imports, key_leaks, key_usage)
 STATEMENTS = {
     f"{module.__name__.removeprefix('identity.')}.{name}": (module, value)
     for module in MODULES
     for name, value in vars(module).items()
-    if name.isupper() and isinstance(value, str) and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
+    if name.isupper()
+    and name != "SWEEP"
+    and isinstance(value, str)
+    and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
 }
-OVER_ALL_TENANTS = {"tenants.GET_MANY"}
+"""But for sweeps, which are the platform's and held by policies of their own."""
+OVER_ALL_TENANTS = {"tenants.GET_MANY", "tenants.OF_REF"}
 """The platform's, by its meaning."""
 
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
@@ -37,7 +42,14 @@ CHANGES = {"name": "Taken over", "username": "mallory", "username_canonical": "m
 
 def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, Any]:
     """Whatever a statement may ask for, naming this organisation's records."""
-    id = {tenants: org.id, apps: "shop", branches: "mad", users: "ana", app_keys: org.key.id}.get(module)
+    id = {
+        tenants: org.id,
+        apps: "shop",
+        branches: "mad",
+        users: "ana",
+        app_keys: org.key.id,
+        key_leaks: org.key.id,
+    }.get(module)
     row: dict[str, Any] = {
         "id": id,
         "user_id": "ana",
@@ -47,9 +59,11 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         "address": {},
         "contact": {},
     }
-    if module is app_keys:
+    if module in (app_keys, key_imports):
         row |= {"id": "0" * 16, "prefix": "isk", "secret_hash": "00" * 32, "type": "secret", "environment": "live"}
         row |= {"rate_limits": [], "allowed_ips": [], "allowed_routes": [], "credits": {"remaining": 9}}
+    if module is key_imports:
+        row |= {"algorithm": "sha256", "ordinal": 0}
     if module is apps:
         row |= {"type": "web"}
     given: dict[str, Any] = dict.fromkeys(("if_match", "name", "domain", "status", "type", "username", "email", "code"))
@@ -57,8 +71,17 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"names": [id], "usernames": ["ana"], "emails": ["ana@example.com"], "codes": ["MAD"], "only": tenant_id}
     given |= {"after": "", "limit": 50, "deleted": False, "environment": None, "by_platform": True, "after_s": 0}
     given |= {"froms": ["active"], "to": "suspended" if module in (tenants, users) else "disabled", "disabled": True}
+    given |= {
+        "key_id": org.key.id,
+        "by": "hour",
+        "start": datetime(2026, 1, 1, tzinfo=UTC),
+        "end": datetime(2999, 1, 1, tzinfo=UTC),
+    }
     given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}
     given |= {"add": 1, "set": None}
+    given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
+    given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
+    given |= {"source": "taken over", "url": None}
     patch = {"key": id, "changes": CHANGES}
     return given | {"changes": Jsonb(CHANGES), "rows": Jsonb([CHANGES | row | patch])}
 

@@ -17,8 +17,8 @@ Connection = psycopg.Connection[Any]
 
 DENIED = "42501"
 ROLES = ("identity_app", "identity_verifier", "identity_platform")
-BOOKKEEPING = ("applied_migrations", "yoyo_lock", "_yoyo_log", "_yoyo_migration", "_yoyo_version")
-"""Of migrations: no tenant's, and read by nobody but the program that applies them."""
+BOOKKEEPING = ("applied_migrations", "yoyo_lock", "_yoyo_log", "_yoyo_migration", "_yoyo_version", "usage_workers")
+"""No tenant's: of migrations, and of the workers that write counts."""
 WITHIN_A_TRANSACTION = ("gathered_changes",)
 """Empty whenever anybody else could look, which a test of the counters holds it to."""
 
@@ -85,6 +85,27 @@ def use_everything(database: Database, org: Organisation) -> None:
     execute(
         database.admin_url,
         "INSERT INTO identity.key_limits (tenant_id, key_id, remaining) VALUES (%s, %s, 7)",
+        org.id,
+        org.key.id,
+    )
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.app_keys (tenant_id, id, app_id, prefix, secret_hash, algorithm, name)"
+        " VALUES (%s, %s, 'shop', 'isk', %s, 'sha256', 'imported')",
+        org.id,
+        org.key.id[:6] + "i" * 16,
+        b"imported".ljust(32, b"\0"),
+    )
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.key_leaks (tenant_id, key_id, number, source) VALUES (%s, %s, 1, 'code search')",
+        org.id,
+        org.key.id,
+    )
+    execute(
+        database.admin_url,
+        "INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)"
+        " VALUES (%s, %s, date_trunc('hour', now()), 'valid', 1)",
         org.id,
         org.key.id,
     )

@@ -131,6 +131,80 @@ async def test_revoking_the_successor_undoes_a_rotation_and_leaves_a_way_on(
     assert again.rotated_from == mistaken.rotated_from == org.key.id
 
 
+async def test_both_records_show_the_other(anywhere: Stores, org: Organisation) -> None:
+    keys = anywhere.app_keys
+    new = await rotated(anywhere, org, 0)
+    newer = await keys.rotate(org.id, "shop", new.id)
+    chain = [await keys.get(org.id, "shop", id) for id in (org.key.id, new.id, newer.id)]
+    assert [key.rotated_from for key in chain] == [None, org.key.id, new.id]
+    assert [key.rotated_to for key in chain] == [new.id, newer.id, None]
+
+
+async def test_of_several_successors_the_living_one_is_shown_and_else_the_last(
+    anywhere: Stores, org: Organisation
+) -> None:
+    keys, shown = anywhere.app_keys, []
+    for _ in range(3):
+        new = await rotated(anywhere, org, 3600)
+        shown.append((await keys.get(org.id, "shop", org.key.id)).rotated_to == new.id)
+        await keys.revoke(org.id, "shop", new.id)
+        shown.append((await keys.get(org.id, "shop", org.key.id)).rotated_to == new.id)
+    assert all(shown)
+    await keys.delete(org.id, "shop", new.id)
+    assert (await keys.get(org.id, "shop", org.key.id)).rotated_to not in (new.id, None)
+
+
+async def test_another_tenant_s_key_is_no_successor(
+    anywhere: Stores, org: Organisation, other_org: Organisation
+) -> None:
+    new = await rotated(anywhere, org, 3600)
+    found = await anywhere.app_keys.get(other_org.id, "shop", other_org.key.id)
+    assert (found.rotated_to, new.rotated_to) == (None, None)
+
+
+async def test_a_rotation_that_was_undone_leaves_its_grace_behind(anywhere: Stores, org: Organisation) -> None:
+    keys, until = anywhere.app_keys, datetime.now(UTC) + timedelta(days=9)
+    await keys.update(org.id, "shop", org.key.id, AppKeyChanges(expires_at=until))
+    mistaken = await rotated(anywhere, org, 60)
+    await keys.revoke(org.id, "shop", mistaken.id)
+    undone = await keys.get(org.id, "shop", org.key.id)
+    assert undone.expires_at is not None
+    assert undone.expires_at < datetime.now(UTC) + timedelta(seconds=61), "revoking lengthens nobody's life"
+    again = await rotated(anywhere, org, 3600)
+    old = await keys.get(org.id, "shop", org.key.id)
+    assert again.expires_at == until
+    assert old.expires_at is not None
+    assert timedelta(minutes=59) < old.expires_at - datetime.now(UTC) <= timedelta(hours=1)
+
+
+async def test_a_key_that_ends_by_a_rotation_keeps_the_end_that_it_had(anywhere: Stores, org: Organisation) -> None:
+    mistaken = await rotated(anywhere, org, 60)
+    undone = await anywhere.app_keys.get(org.id, "shop", org.key.id)
+    await anywhere.app_keys.revoke(org.id, "shop", mistaken.id)
+    await rotated(anywhere, org, 0)
+    assert (await anywhere.app_keys.get(org.id, "shop", org.key.id)).expires_at == undone.expires_at
+
+
+async def test_a_key_that_never_ended_has_a_successor_that_never_ends_after_a_way_back_too(
+    anywhere: Stores, org: Organisation
+) -> None:
+    for _ in range(3):
+        new = await rotated(anywhere, org, 60)
+        assert new.expires_at is None
+        await anywhere.app_keys.revoke(org.id, "shop", new.id)
+
+
+@pytest.mark.parametrize("given_s", [None, 7200, -1])
+async def test_within_its_grace_the_old_key_s_end_can_be_moved(
+    anywhere: Stores, org: Organisation, given_s: int | None
+) -> None:
+    new = await rotated(anywhere, org, 3600)
+    until = None if given_s is None else datetime.now(UTC) + timedelta(seconds=given_s)
+    old = await anywhere.app_keys.update(org.id, "shop", org.key.id, AppKeyChanges(expires_at=until))
+    assert (old.expires_at, old.revoked_at, old.rotated_to) == (until, None, new.id)
+    assert (await anywhere.app_keys.get(org.id, "shop", new.id)).expires_at is None
+
+
 async def test_a_successor_outlives_its_predecessor_and_rotates_itself(anywhere: Stores, org: Organisation) -> None:
     new = await rotated(anywhere, org, 0)
     await anywhere.app_keys.delete(org.id, "shop", org.key.id)

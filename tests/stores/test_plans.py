@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import psycopg
@@ -16,11 +18,14 @@ from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
 from identity.apps import AppFilter
 from identity.branches import BranchChanges, BranchFilter, NewBranch
 from identity.db import Session, settings_of
+from identity.key_imports import NewImportedKey
 from identity.key_limits import TopUp
+from identity.key_text import KeyText
+from identity.key_usage import UsageFilter
 from identity.stores import Stores, open_stores
 from identity.tenants import TenantChanges, TenantFilter
 from identity.users import NewUser, UserChanges, UserFilter
-from identity.verify.statements import LIVE, SETTINGS, TAKE
+from identity.verify.statements import IMPORTED, LIVE, SETTINGS, TAKE
 from tests import server
 from tests.conftest import settings_for
 
@@ -47,15 +52,27 @@ SELECT 'vast', ref || lpad(n::text, 16, '0'), 'shop', 'b' || n, 'u' || n, 'isk',
   FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
 INSERT INTO identity.key_limits (tenant_id, key_id, remaining)
 SELECT tenant_id, id, 1000 FROM identity.app_keys WHERE tenant_id = 'vast';
+INSERT INTO identity.app_keys (tenant_id, id, app_id, prefix, secret_hash, algorithm, name)
+SELECT 'vast', ref || lpad('i' || n, 16, '0'), 'shop', 'isk', sha256(n::text::bytea), 'sha256', 'Imported'
+  FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
 INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)
 SELECT 'vast', 'key:' || n, 'id', 'hash', 201, 'sealed' FROM generate_series(1, 50000) AS n;
+INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
+SELECT 'vast', ref || lpad(n::text, 16, '0'), date_trunc('hour', now()) - make_interval(hours => n / 10), 'valid', 1
+  FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
+SELECT 'vast', ref || lpad(n::text, 16, '0'), '2020-01-01', 'valid', 1
+  FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
+UPDATE identity.app_keys SET revoked_at = '2020-01-01' WHERE tenant_id = 'vast' AND right(id, 3) = '001';
+ANALYZE identity.key_usage;
 ANALYZE identity.idempotency_keys, identity.key_limits;
 ANALYZE identity.tenants, identity.apps, identity.users, identity.branches, identity.user_apps, identity.app_keys;
 """
 SCANS = """
 SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
  WHERE schemaname = 'identity'
-   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'key_limits', 'idempotency_keys')
+   AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys', 'key_usage',
+                   'key_limits')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -124,8 +141,11 @@ async def stores_of_big(big: server.Database) -> AsyncIterator[Stores]:
         yield found
 
 
+TWO_HOURS_AGO = datetime.now(UTC) - timedelta(hours=2)
 EITHER_WAY = {"already_granted", "user_apps_by_user"}
 """Both hold all three columns of the key."""
+OF_ITS_KEY = {"key_taken", "app_keys_by_app"}
+"""Likewise, where the app is given too."""
 Operation = Callable[[Stores, str], Awaitable[Any]]
 FAST: dict[str, tuple[Operation, set[str]]] = {
     "get a tenant": (lambda s, _: s.tenants.get("vast"), {"tenant_taken"}),
@@ -180,17 +200,43 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         lambda s, _: s.app_keys.issue("vast", "shop", NewAppKey(name="K", branch_id="b5", user_id="u5")),
         {"app_taken"},
     ),
-    "get a key": (lambda s, key: s.app_keys.get("vast", "shop", key), {"key_taken"}),
+    "get a key": (lambda s, key: s.app_keys.get("vast", "shop", key), OF_ITS_KEY),
+    "what keys were rotated to": (lambda s, _: s.app_keys.list("vast", limit=5), {"app_keys_by_rotation"}),
     "keys of an app": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(app_id="desk")), {"app_keys_by_app"}),
     "keys of a user": (lambda s, _: s.app_keys.list("vast", AppKeyFilter(user_id="u500")), {"app_keys_by_user"}),
     "keys of a branch": (
         lambda s, _: s.app_keys.list("vast", AppKeyFilter(app_id="shop", branch_id="b500")),
         {"app_keys_by_branch"},
     ),
-    "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), {"key_taken"}),
-    "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), {"key_taken"}),
+    "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), OF_ITS_KEY),
+    "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), OF_ITS_KEY),
     "top a key up": (lambda s, key: s.app_keys.top_up("vast", "shop", key, TopUp(add=1)), {"key_limit_taken"}),
-    "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), {"key_taken"}),
+    "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), OF_ITS_KEY),
+    "report a leak": (
+        lambda s, key: s.key_leaks.report(
+            "vast", KeyText("isk", "live", key, sha256(b"x").digest()), "search", "https://example.com"
+        ),
+        {"key_leak_taken"},
+    ),
+    "import keys": (
+        lambda s, _: s.key_imports.create_many(
+            "vast", "shop", [NewImportedKey(name="K", hash="ab" * 32, algorithm="sha256-hex")]
+        ),
+        {"imported_key_taken"},
+    ),
+    "usage of a key": (lambda s, key: s.key_usage.counts("vast", key_id=key), {"key_usage_taken"}),
+    "usage of an app": (
+        lambda s, _: s.key_usage.counts("vast", UsageFilter.model_validate({"from": TWO_HOURS_AGO}), app_id="shop"),
+        {"key_usage_by_hour"},
+    ),
+    "usage of a tenant": (
+        lambda s, _: s.key_usage.counts("vast", UsageFilter.model_validate({"from": TWO_HOURS_AGO})),
+        {"key_usage_by_hour"},
+    ),
+    "sweep old counts": (lambda s, _: s.key_usage.sweep(after="u", limit=20, days=90), {"key_usage_by_hour"}),
+    "find no old counts": (lambda s, _: s.key_usage.sweep(after="", limit=20, days=90), {"key_usage_by_hour"}),
+    "sweep dead keys": (lambda s, _: s.app_keys.sweep(after="u", limit=500, days=90), {"app_keys_by_death"}),
+    "find no dead keys": (lambda s, _: s.app_keys.sweep(after="", limit=500, days=90), {"app_keys_by_death"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 
@@ -209,20 +255,28 @@ async def test_it_uses_its_index_and_reads_little_else(
     assert plan.blocks <= FEW
 
 
-def test_a_look_up_of_the_hot_path_uses_an_index_for_each_link_of_the_chain(big: server.Database) -> None:
-    [(ref,)] = server.execute(big.admin_url, "SELECT ref FROM identity.tenants WHERE id = 'vast'")
-    keys = [ref + str(n).zfill(16) for n in (1, 500, 19999)]
+def plan_of(big: server.Database, statement: str, types: str, *params: Any) -> Plan:
+    """On a lane."""
     lane = settings_of(big.service_url, **SETTINGS)
     plan = Plan()
     with psycopg.connect(lane, cursor_factory=psycopg.ClientCursor) as connection:
-        connection.execute(b"PREPARE live (text[]) AS " + LIVE.encode())
-        found = connection.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE live (%s)", [keys]).fetchone()
+        connection.execute(f"PREPARE asked ({types}) AS {statement}".encode())
+        places = ", ".join(["%s"] * len(params))
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked ({places})"
+        found = connection.execute(explain.encode(), params).fetchone()
     assert found is not None
     plan.add(found[0][0]["Plan"])
     plan.blocks = touched(found[0][0]["Plan"])
-    assert plan.indexes - EITHER_WAY == {
-        *("tenant_ref_taken", "tenant_change_taken", "key_taken", "app_taken", "branch_taken", "user_taken")
-    }
+    return plan
+
+
+CHAIN = {"tenant_change_taken", "app_taken", "branch_taken", "user_taken"}
+
+
+def test_a_look_up_of_the_hot_path_uses_an_index_for_each_link_of_the_chain(big: server.Database) -> None:
+    [(ref,)] = server.execute(big.admin_url, "SELECT ref FROM identity.tenants WHERE id = 'vast'")
+    plan = plan_of(big, LIVE, "text[]", [ref + str(n).zfill(16) for n in (1, 500, 19999)])
+    assert plan.indexes - EITHER_WAY == {"tenant_ref_taken", "key_taken", *CHAIN}
     assert plan.indexes & EITHER_WAY
     assert plan.scanned == []
     assert plan.blocks <= FEW
@@ -241,3 +295,11 @@ def test_what_takes_uses_an_index_for_each_row(big: server.Database) -> None:
     assert plan.indexes == {"key_limit_taken", "key_taken"}
     assert plan.scanned == []
     assert touched(found[0][0]["Plan"]) <= FEW
+
+
+def test_a_look_up_of_imported_keys_does_too(big: server.Database) -> None:
+    hashes = [sha256(str(n).encode()).hexdigest() for n in (1, 500, 19999)]
+    plan = plan_of(big, IMPORTED, "text[], text[], text[]", ["vast"] * 3, ["sha256"] * 3, hashes)
+    assert plan.indexes - EITHER_WAY == {"tenant_taken", "imported_key_taken", *CHAIN}
+    assert plan.scanned == []
+    assert plan.blocks <= FEW

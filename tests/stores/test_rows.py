@@ -20,7 +20,9 @@ from tests import server
 
 ROWS = {"tenants": Tenant, "apps": App, "branches": Branch, "users": User, "user_apps": UserApp, "app_keys": AppKey}
 NEVER_SHOWN = {"users": {"username_canonical", "email_canonical"}, "app_keys": {"secret_hash"}}
-KEPT_APART = {"app_keys": {"last_used_at": ("timestamptz", True)}}
+KEPT_APART = {
+    "app_keys": {"rotated_to": ("text", True), "last_used_at": ("timestamptz", True), "leaks": ("jsonb", False)}
+}
 
 COLUMNS = """
 SELECT attname::text, format_type(atttypid, NULL), NOT attnotnull

@@ -46,9 +46,15 @@ async def something_else_changes(org: Organisation) -> None:
 async def test_who_asks_after_it_has_committed_is_told(
     org: Organisation, workers: dict[int, Verifier], verifier: Verifier, name: str, step: str, size: int
 ) -> None:
-    harm, worker = HARMS[name], workers[size]
     text = (await victim(org, name)).key
     assert (await ask(verifier, text)).valid
+    assert await told(org, text, name, step, workers[size], verifier) == [True, True, True]
+
+
+async def told(org: Organisation, text: str, name: str, step: str, worker: Verifier, *others: Verifier) -> list[bool]:
+    """Whether those who ask after the harm hear of it, while one who asked before is held up at a step; and whether
+    who asks in the end does."""
+    harm = HARMS[name]
     if step.startswith("warm"):
         assert (await ask(worker, text)).valid
         await something_else_changes(org)
@@ -56,12 +62,12 @@ async def test_who_asks_after_it_has_committed_is_told(
         early = asyncio.create_task(ask(worker, text))
         await asyncio.wait_for(stall.reached.wait(), 5)
         await harm.do(org)
-        late = [asyncio.create_task(ask(each, text)) for each in (worker, verifier)]
+        late = [asyncio.create_task(ask(each, text)) for each in (worker, *others)]
         await asyncio.sleep(0.002)
         stall.release()
-        assert [harm.shows(each) for each in await asyncio.gather(*late)] == [True, True]
+        heard = [harm.shows(each) for each in await asyncio.gather(*late)]
         await early
-    assert harm.shows(await ask(worker, text)), "what was held up is remembered"
+    return [*heard, harm.shows(await ask(worker, text))]
 
 
 @pytest.mark.parametrize("name", HARMS)

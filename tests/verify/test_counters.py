@@ -10,6 +10,7 @@ import pytest
 from identity.app_keys import AppKeyChanges, NewAppKey
 from identity.apps import AppChanges, NewApp
 from identity.branches import BranchChanges, NewBranch
+from identity.key_imports import NewImportedKey
 from identity.key_limits import TopUp
 from identity.stores import Stores
 from identity.tenants import NewTenant, TenantChanges
@@ -126,6 +127,9 @@ QUIET: dict[str, Do] = {
     "app_keys.top_up": _top_up,
     "app_keys.issue": lambda s, t, _: s.app_keys.issue(t, "shop", NewAppKey(name="new", user_id="ana")),
     "app_keys.issue_many": lambda s, t, _: s.app_keys.issue_many(t, "shop", [NewAppKey(name=n) for n in NAMED]),
+    "key_imports.create_many": lambda s, t, _: s.key_imports.create_many(
+        t, "shop", [NewImportedKey(name="new", hash="ab" * 32, algorithm="sha256-hex")]
+    ),
     "users.create": lambda s, t, _: s.users.create(t, NewUser(username="bo")),
     "users.create_many": lambda s, t, _: s.users.create_many(t, [NewUser(username=n) for n in NAMED]),
     "users.replace": lambda s, t, _: s.users.replace(t, NewUser(id="ana", username="ann")),
@@ -200,7 +204,7 @@ async def test_what_no_verdict_says_leaves_the_counter_alone(org: Organisation, 
 
 
 def test_every_writing_method_of_the_stores_of_a_verdict_is_tried_here(stores: Stores) -> None:
-    nouns = ("tenants", "apps", "branches", "users", "user_apps", "app_keys")
+    nouns = ("tenants", "apps", "branches", "users", "user_apps", "app_keys", "key_imports")
     found = {
         f"{noun}.{verb}"
         for noun in nouns

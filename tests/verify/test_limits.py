@@ -24,7 +24,7 @@ from identity.errors import Unavailable
 from identity.key_limits import TopUp
 from identity.settings import Settings
 from identity.stores import Stores
-from identity.verify import Verification, open_verifier
+from identity.verify import Seen, Verification, open_verifier
 from identity.verify.lanes import Lanes, open_lanes
 from identity.verify.limits import Ask, Limits, Room, Taken
 from identity.verify.statements import SLOTS, TAKE
@@ -44,7 +44,9 @@ async def nothing(_: Connection) -> None:
 @asynccontextmanager
 async def worker(settings: Settings, size: int = 2) -> AsyncIterator[tuple[Lanes, Limits]]:
     url, timeout_s = settings.lanes_url, settings.verify_timeout_s
-    async with open_lanes(url, size=size, timeout_s=timeout_s, on_lost=lambda: None, check=nothing) as lanes:
+    async with open_lanes(
+        url, size=size, timeout_s=timeout_s, on_lost=lambda: None, seen=Seen(), check=nothing
+    ) as lanes:
         yield lanes, Limits(lanes)
 
 

@@ -71,9 +71,13 @@ CODES = {
     "email_taken": Code(409, "Another user of the tenant has this e-mail address, perhaps in another spelling."),
     "users_max_reached": Code(409, "The tenant has as many users as it may have."),
     "apps_max_reached": Code(409, "The tenant has as many apps as it may have."),
-    "protected": Code(409, "The app `identity` and the tenant `platform` cannot be deleted, disabled or suspended."),
+    "protected": Code(
+        409,
+        "The app `identity` and the tenant `platform` cannot be deleted, disabled or suspended, and take no imports.",
+    ),
     "status_conflict": Code(409, "From its present status it cannot get to the one that was asked for."),
     "purge_too_early": Code(409, "It was deleted too recently to be purged."),
+    "imported_key_taken": Code(409, "A key of this hash was imported into the tenant before."),
     "already_rotated": Code(409, "The key has a living successor."),
     "key_not_live": Code(409, "Only a live key can be rotated."),
     "no_credits": Code(409, "The key takes no credits; change it to have some first."),
@@ -86,7 +90,9 @@ CODES = {
     "body_too_large": Code(413, "The body is larger than the route takes."),
     "unsupported_media_type": Code(415, "Send the body as application/json."),
     "idempotency_key_reused": Code(422, "This Idempotency-Key came with another body before: make a new one."),
-    "too_many_requests": Code(429, "Too many requests wait on one connection: read their answers first."),
+    "too_many_requests": Code(
+        429, "Too many requests wait on one connection, or came from one address: read their answers, and wait."
+    ),
     "headers_too_large": Code(431, "Path and headers are larger than 16 kB, or more than 64."),
     "internal_error": Code(500, "Something went wrong here, and is in our log under the request's id."),
     "http_version_not_supported": Code(505, "The service speaks HTTP/1.1."),

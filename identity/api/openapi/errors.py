@@ -16,11 +16,13 @@ CHAIN = [code for code in re.findall(r"THEN '(\w+)'", LIVE) if code != "valid"]
 def codes(route: Route) -> dict[int, list[str]]:
     """The statuses of problems, each with its codes; a status that cannot come is left out."""
     found = {400: ["invalid_request"], 408: ["request_timeout"], 413: ["body_too_large"], 431: ["headers_too_large"]}
-    if route.scope != PUBLIC:
-        found[401] = ["invalid_token", *CHAIN]
+    if route.scope != PUBLIC or route.takes is not None:
         found[415] = ["unsupported_media_type"]
         found[503] = ["unavailable"]
-        found[400] += ["invalid_json", *(["invalid_cursor"] if route.where else []), *broken_values(route)]
+        found[400].append("invalid_json")
+    if route.scope != PUBLIC:
+        found[401] = ["invalid_token", *CHAIN]
+        found[400] += [*(["invalid_cursor"] if route.is_list else []), *broken_values(route)]
         found[403] = [] if route.scope == ANY_KEY else ["insufficient_scope", *_platform_only(route)]
         found[404] = _not_found(route)
         found[400] += _not_found_in_body(route)

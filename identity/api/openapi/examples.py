@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from identity.api.health import Health, Readiness
+from identity.api.key_leaks import Received
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
+from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
+from identity.key_usage import UsageCount, UsageCounts
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
@@ -113,12 +116,16 @@ _KEY = AppKey(
     disabled_at=None,
     revoked_at=None,
     revoke_reason=None,
+    algorithm=None,
+    prefix_shown=None,
     rotated_from=None,
     credits=Credits(remaining=1000, refill_amount=100, refill_interval_s=3600),
     rate_limits=(RateLimit(name="minute", limit=60, window_s=60),),
     allowed_ips=("192.0.2.0/24",),
     allowed_routes=(AllowedRoute(methods=("GET",), path="/orders/**"),),
+    rotated_to=None,
     last_used_at=None,
+    leaks=(),
     **_TIMES,
 )
 _ADMIN_KEY = _KEY.model_copy(
@@ -177,6 +184,7 @@ def _of_life(noun: str, row: BaseModel, *, off: str, off_status: str, on: str) -
     }
 
 
+_USAGE = _answered(UsageCounts(items=[UsageCount(at=AT, code="valid", count=1)]))
 _ISSUED = IssuedKey(**_KEY.model_dump(), key=KEY)
 _ROTATED = _shown(_KEY, id=NEXT_KEY_ID, rotated_from=KEY_ID) | {"key": NEXT_KEY}
 _TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
@@ -232,6 +240,25 @@ EXAMPLES: dict[str, Example] = {
     "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
     "list_keys_of_app": _page(_KEY),
     "issue_key": Example(_KEY_GIVEN, _shown(_ISSUED)),
+    "import_keys": Example(
+        {
+            "keys": [
+                {"name": "till-1", "hash": "9f" * 32, "algorithm": "sha256-hex", "prefix_shown": "sk_live_4xF"},
+                {"name": "till-2", "hash": "not a digest", "algorithm": "sha256-hex"},
+            ]
+        },
+        ImportVerdicts(
+            items=(
+                ImportVerdict(ordinal=0, status="created", key_id=NEXT_KEY_ID),
+                ImportVerdict(
+                    ordinal=1,
+                    status="invalid",
+                    code="invalid_request",
+                    detail="Not as it should be: hash must be a digest as sha256-hex writes it.",
+                ),
+            )
+        ).model_dump(mode="json"),
+    ),
     "get_key": _answered(_KEY),
     "update_key": Example(
         {"scopes": ["orders:read"], "expires_at": None}, _shown(_KEY, scopes=("orders:read",), expires_at=None)
@@ -241,6 +268,9 @@ EXAMPLES: dict[str, Example] = {
     "revoke_key": Example({"reason": "till stolen"}, _shown(_KEY, revoked_at=LATER, revoke_reason="till stolen")),
     "disable_key": _answered(_KEY, disabled_at=LATER),
     "enable_key": _answered(_KEY),
+    "get_usage_of_tenant": _USAGE,
+    "get_usage_of_app": _USAGE,
+    "get_usage_of_key": _USAGE,
     "top_up_key": Example(
         {"add": 500}, _shown(_KEY, credits=Credits(remaining=1500, refill_amount=100, refill_interval_s=3600))
     ),
@@ -249,6 +279,10 @@ EXAMPLES: dict[str, Example] = {
         {"items": [_shown(_VERDICT), _shown(verdict(MALFORMED.answer))]},
     ),
     "verify_key": Example({"key": KEY, "scopes": ["orders:read"], "branch_id": "mad", **_USE}, _shown(_VERDICT)),
+    "report_leak": Example(
+        {"key": KEY, "source": "code search", "url": "https://code.example.com/acme/till/config.py#L7"},
+        _shown(Received()),
+    ),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),
     "readyz": _answered(Readiness(status="ok", database="ok", migrations="ok", lanes="ok")),

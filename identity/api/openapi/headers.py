@@ -76,7 +76,7 @@ def problem_headers(status: int, codes: list[str]) -> dict[str, Any]:
     named = {"X-Request-Id": "RequestId"}
     if status == 401:
         named["WWW-Authenticate"] = "Authenticate"
-    if status == 503:
+    if status in (429, 503):
         named["Retry-After"] = "RetryAfter"
     found = refer(named)
     if "idempotency_in_progress" in codes:

@@ -53,6 +53,11 @@ JSON_VALUE = {
     ],
 }
 
+PAGING = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
+    "cursor": {"type": "string", "description": "The `next` of a page of this very list."},
+}
+
 _ID_SCHEMAS = {
     "tenant_id": (SLUG_PATTERN, "acme"),
     "app_id": (SLUG_PATTERN, "shop"),
@@ -128,22 +133,20 @@ def answered(route: Route) -> dict[str, Any] | None:
     if row is None:
         return None
     schema: dict[str, Any] = {"$ref": REF.format(model=row.__name__)}
-    if get_origin(route.answers) is not Page:
+    if not route.is_list:
         return schema
     page = {"items": {"type": "array", "items": schema}, "next": {"type": ["string", "null"]}}
     return {"type": "object", "required": list(page), "properties": page}
 
 
 def query(route: Route) -> list[dict[str, Any]]:
-    """A list's equalities, and where its page begins and ends."""
+    """What it may be asked for; and of a list where its page begins and ends."""
     if route.where is None:
         return []
     properties: dict[str, Any] = route.where.model_json_schema()["properties"]
-    paging = {
-        "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
-        "cursor": {"type": "string", "description": "The `next` of a page of this very list."},
-    }
-    return [{"name": name, "in": "query", "schema": _given(schema)} for name, schema in (properties | paging).items()]
+    if route.is_list:
+        properties |= PAGING
+    return [{"name": name, "in": "query", "schema": _given(schema)} for name, schema in properties.items()]
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Writer:
 
 
 def _as_cell(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value)):
         return json.dumps(value, ensure_ascii=False) if value else ""
     return escape(" ".join(value) if isinstance(value, list) else value) if isinstance(value, str | list) else value
 

@@ -1,0 +1,110 @@
+"""Usage: how often a key was verified in each hour, by what came of it. Written by identity.verify alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from identity.db import Row, Store, Swept
+from identity.errors import FieldError, Invalid
+from identity.fields import Given, Instant
+
+By = Literal["hour", "day"]
+
+MOST = {"hour": timedelta(days=31), "day": timedelta(days=366)}
+USUAL = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
+"""With the present hour or day a day, or thirty of them."""
+
+
+class UsageCount(Row):
+    at: datetime
+    """When the hour or day began, in UTC."""
+    code: str
+    count: int
+
+
+class UsageCounts(BaseModel):
+    """Hours or days in their order; those without a verification are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[UsageCount]
+
+
+class UsageFilter(Given):
+    """From the hour or day in which `from` lies to before `to`."""
+
+    from_: Instant | None = Field(default=None, alias="from", description="Default: a day before, by days thirty.")
+    to: Instant | None = Field(default=None, description="Default: now.")
+    by: By = Field(default="hour", description="Hours, up to 31 days of them; or days in UTC, up to 366.")
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """Where it begins and ends; Invalid where it is no span, or too long a one."""
+        end = self.to or now
+        start = (self.from_ or end - USUAL[self.by]).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        start = start.replace(hour=0) if self.by == "day" else start
+        if start >= end:
+            raise _wrong("must be before `to`")
+        if end - start > MOST[self.by] + timedelta(days=1):
+            raise _wrong(f"must be at most {MOST[self.by].days} days before `to`")
+        return start, end
+
+
+def _wrong(detail: str) -> Invalid:
+    return Invalid("invalid_request", f"The parameter from {detail}.", errors=(FieldError(detail, parameter="from"),))
+
+
+COUNTS = """
+SELECT date_trunc(%(by)s, hour, 'UTC') AS at, code, sum(count)::bigint AS count
+  FROM identity.key_usage
+ WHERE tenant_id = %(tenant_id)s AND hour >= %(start)s AND hour < %(end)s
+   AND (%(key_id)s::text IS NULL OR key_id = %(key_id)s)
+   AND (%(app_id)s::text IS NULL OR %(app_id)s = (
+       SELECT app_id FROM identity.app_keys AS key WHERE key.tenant_id = %(tenant_id)s AND key.id = key_id))
+ GROUP BY at, code
+ ORDER BY at, code
+"""
+
+# By one worker at a time, some tenants after others: each says itself how long its counts are kept.
+SWEEP = """
+WITH asked AS (
+    SELECT id, now() - make_interval(days => coalesce((settings -> 'usage_days')::int, %(days)s)) AS since
+      FROM identity.tenants
+     WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep key_usage', 0)))
+     ORDER BY id LIMIT %(tenants)s
+), gone AS (
+    DELETE FROM identity.key_usage
+     WHERE (tenant_id, key_id, hour, code) IN (
+           SELECT old.* FROM asked CROSS JOIN LATERAL (
+               SELECT tenant_id, key_id, hour, code FROM identity.key_usage
+                WHERE tenant_id = asked.id AND hour < asked.since
+                ORDER BY hour LIMIT %(limit)s) AS old
+            LIMIT %(limit)s)
+    RETURNING tenant_id
+)
+SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
+"""
+
+
+class KeyUsageStore(Store[UsageCount]):
+    row = UsageCount
+    noun = "key_usage"
+
+    async def counts(
+        self,
+        tenant_id: str,
+        where: UsageFilter = UsageFilter(),
+        *,
+        app_id: str | None = None,
+        key_id: str | None = None,
+    ) -> UsageCounts:
+        """Of the tenant, of an app of it, or of a key."""
+        start, end = where.span(datetime.now(UTC))
+        found = await self._rows(COUNTS, tenant_id, app_id=app_id, key_id=key_id, by=where.by, start=start, end=end)
+        return UsageCounts(items=found)
+
+    async def sweep(self, *, after: str, limit: int, days: int) -> Swept:
+        """Takes up to that many counts away of tenants after that one, older than the days that each keeps them."""
+        return await self._sweep(SWEEP, after, limit=limit, days=days)

@@ -1,0 +1,1 @@
+DROP TABLE identity.key_leaks;

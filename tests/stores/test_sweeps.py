@@ -1,0 +1,133 @@
+"""What each tenant no longer wants kept goes: old counts, and keys that have been dead for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
+from itertools import count
+
+import pytest
+
+from identity.api.sweeping import sweep_by_tenant, sweeping
+from identity.app_keys import AppKeyFilter, NewAppKey
+from identity.apps import NewApp
+from identity.stores import Stores, create_tenant, open_stores
+from identity.tenants import NewTenant, TenantChanges
+from tests.conftest import settings_for
+from tests.server import Database, execute, new_database
+
+MODULE = import_module("identity.api.sweeping")
+FILL = """
+INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
+SELECT %s, %s, date_trunc('hour', now()) - make_interval(days => n), 'valid', 1 FROM generate_series(0, 99) AS n
+"""
+LEFT = "SELECT count(*)::int FROM identity.key_usage WHERE tenant_id = %s"
+DIE = "UPDATE identity.app_keys SET {column} = now() - make_interval(days => %s) WHERE id = ANY (%s)"
+NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Database]:
+    with new_database() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def stores(own: Database) -> AsyncIterator[Stores]:
+    async with open_stores(settings_for(own)) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EVERY_S", "BY_TENANT_EVERY_S", "PAUSE_S"):
+        monkeypatch.setattr(MODULE, name, 0.01)
+
+
+async def tenant_with_keys(stores: Stores, keys: int, **settings: int) -> tuple[str, list[str]]:
+    id = f"t{next(NUMBERS):03}"
+    await create_tenant(stores, NewTenant(id=id, name="T"))
+    await stores.tenants.update(id, TenantChanges.model_validate({"settings": settings}))
+    await stores.apps.create(id, NewApp(id="shop", name="Shop", type="web"))
+    return id, [key.id for key in await stores.app_keys.issue_many(id, "shop", [NewAppKey(name="k")] * keys)]
+
+
+def left(own: Database, tenant_id: str) -> int:
+    found: int = execute(own.admin_url, LEFT, tenant_id)[0][0]
+    return found
+
+
+async def keys_of(stores: Stores, tenant_id: str) -> set[str]:
+    return {key.id for key in (await stores.app_keys.list(tenant_id, AppKeyFilter(app_id="shop"), limit=500)).items}
+
+
+async def test_counts_are_kept_for_as_long_as_each_tenant_says(stores: Stores, own: Database) -> None:
+    kept = {}
+    for days in (None, 1, 7, 3000):
+        id, [key] = await tenant_with_keys(stores, 1, **({} if days is None else {"usage_days": days}))
+        execute(own.admin_url, FILL, id, key)
+        kept[id] = min(days or 90, 100)
+    await sweep_by_tenant(stores.key_usage.sweep, days=90)
+    assert {id: left(own, id) for id in kept} == kept
+
+
+async def test_no_tenant_is_passed_over_where_there_are_many(stores: Stores, own: Database) -> None:
+    ids = []
+    for _ in range(70):
+        id, [key] = await tenant_with_keys(stores, 1, usage_days=98)
+        execute(own.admin_url, FILL, id, key)
+        ids.append(id)
+    assert await sweep_by_tenant(stores.key_usage.sweep, days=90) >= 70
+    assert {left(own, id) for id in ids} == {98}
+
+
+async def test_a_step_takes_no_more_than_its_limit(stores: Stores, own: Database) -> None:
+    id, [key] = await tenant_with_keys(stores, 1, usage_days=9)
+    execute(own.admin_url, FILL, id, key)
+    after = f"{id[:-1]}{chr(ord(id[-1]) - 1)}"
+    assert await stores.key_usage.sweep(after=after, limit=50, days=90) == (50, after)
+    assert await stores.key_usage.sweep(after=after, limit=50, days=90) == (41, after)
+    assert await stores.key_usage.sweep(after=after, limit=50, days=90) == (0, id)
+    assert await stores.key_usage.sweep(after=id, limit=50, days=90) == (0, None)
+
+
+async def test_keys_that_were_dead_for_long_go_with_what_is_theirs(stores: Stores, own: Database) -> None:
+    id, keys = await tenant_with_keys(stores, 8, keep_dead_keys_days=10)
+    alive, revoked, expired, young, expires, disabled, both, late = keys
+    execute(own.admin_url, FILL, id, revoked)
+    execute(own.admin_url, DIE.format(column="revoked_at"), 11, [revoked])
+    execute(own.admin_url, DIE.format(column="expires_at"), 11, [expired, both])
+    execute(own.admin_url, DIE.format(column="revoked_at"), 9, [young, both])
+    execute(own.admin_url, DIE.format(column="expires_at"), -11, [expires, late])
+    execute(own.admin_url, DIE.format(column="disabled_at"), 99, [disabled])
+    execute(own.admin_url, DIE.format(column="revoked_at"), 11, [late])
+    await sweep_by_tenant(stores.app_keys.sweep, days=90)
+    assert await keys_of(stores, id) == {alive, young, expires, disabled}
+    assert left(own, id) == 0
+
+
+async def test_many_dead_keys_of_one_tenant_do_not_change_everything_of_it(stores: Stores, own: Database) -> None:
+    id, keys = await tenant_with_keys(stores, 30, keep_dead_keys_days=1)
+    execute(own.admin_url, DIE.format(column="revoked_at"), 2, keys[1:])
+    await sweep_by_tenant(stores.app_keys.sweep, days=90)
+    assert await keys_of(stores, id) == {keys[0]}
+    [(changes,)] = execute(own.admin_url, "SELECT changes FROM identity.tenant_changes WHERE tenant_id = %s", id)
+    assert set(changes[-29:]) == {f"key {key}" for key in keys[1:]}
+
+
+@pytest.mark.parametrize("noun", ["key_usage", "app_keys"])
+async def test_one_sweeps_at_a_time(stores: Stores, noun: str) -> None:
+    async with stores.transaction() as tx:
+        assert (await getattr(tx, noun).sweep(after="", limit=1, days=3000)).after is not None
+        assert await getattr(stores, noun).sweep(after="", limit=1, days=3000) == (0, None)
+
+
+async def test_it_is_done_in_the_background(stores: Stores, own: Database) -> None:
+    id, [key, dead] = await tenant_with_keys(stores, 2)
+    execute(own.admin_url, FILL, id, key)
+    execute(own.admin_url, DIE.format(column="revoked_at"), 91, [dead])
+    async with sweeping(stores):
+        async with asyncio.timeout(20):
+            while left(own, id) != 90 or await keys_of(stores, id) != {key}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
