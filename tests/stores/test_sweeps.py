@@ -92,6 +92,14 @@ async def test_a_step_takes_no_more_than_its_limit(stores: Stores, own: Database
     assert await stores.key_usage.sweep(after=id, limit=50, days=90) == (0, None)
 
 
+async def test_nor_over_several_tenants(stores: Stores, own: Database) -> None:
+    before, _ = await tenant_with_keys(stores, 1)
+    for _ in range(2):
+        id, [key] = await tenant_with_keys(stores, 1, usage_days=59)
+        execute(own.admin_url, FILL, id, key)
+    assert await stores.key_usage.sweep(after=before, limit=50, days=90) == (50, before)
+
+
 async def test_keys_that_were_dead_for_long_go_with_what_is_theirs(stores: Stores, own: Database) -> None:
     id, keys = await tenant_with_keys(stores, 8, keep_dead_keys_days=10)
     alive, revoked, expired, young, expires, disabled, both, late = keys
