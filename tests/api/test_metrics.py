@@ -44,7 +44,7 @@ async def service(settings: Settings, tmp_path: Path) -> AsyncIterator[Any]:
     """A worker beside others, which leave their numbers in a directory."""
     envelope: Any = make_app(settings.model_copy(update={"metrics_dir": tmp_path}))
     async with envelope.app.router.lifespan_context(envelope.app):
-        yield envelope
+        yield envelope.envelope
 
 
 @pytest.fixture
