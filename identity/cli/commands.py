@@ -89,8 +89,8 @@ def _run(route: Route, path: dict[str, str], values: dict[str, Any], given: dict
     if _needs_asking(route) and not given["yes"]:
         _confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?")
     record = perform(route, path, body)
-    if record is not None and "items" in record:
-        show_page({"next": None, **record}, as_json=given["as_json"])
+    if record is not None and "items" in record and not given["as_json"]:
+        show_page({"next": None, **record}, as_json=False)
     elif record is None:
         show_done(f"{' '.join(path.values())}: {route.verb} done.", as_json=given["as_json"])
     else:

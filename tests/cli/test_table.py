@@ -51,8 +51,8 @@ def fields(route: Route) -> set[str]:
 
 
 def test_each_route_has_its_command_and_each_command_its_route() -> None:
-    of_files = {(noun, verb) for noun, verb in COMMANDS if verb in ("import", "export")}
-    assert {(route.noun, route.verb) for route in SHOWN} == COMMANDS.keys() - of_files
+    of_files = {(noun, verb) for noun, verb in COMMANDS if verb in ("import", "export", "pattern")}
+    assert {(route.noun, route.verb) for route in SHOWN} - of_files == COMMANDS.keys() - of_files
 
 
 def test_routes_of_one_command_are_told_apart_by_how_many_ids_are_given() -> None:
@@ -112,7 +112,12 @@ async def told(route: Route, org: Organisation, platform: Api, record: dict[str,
     return (await platform.get(path)).json()
 
 
-@each([route for route in SHOWN if route.where is None and route.name != "delete_key" and route.answers is not None])
+RECORDS = [
+    route for route in SHOWN if route.where is None and "updated_at" in getattr(route.answers, "model_fields", ())
+]
+
+
+@each([route for route in RECORDS if route.name != "delete_key"])
 async def test_it_answers_the_apis_own_record(route: Route, org: Organisation, shell: Shell, platform: Api) -> None:
     given = ("-",) if route.takes is not None else ()
     done = await call(shell, route, org, *given, typed=json.dumps(body_of(route, org)))
@@ -163,6 +168,8 @@ def options(route: Route, body: dict[str, Any]) -> list[str]:
 
 def of(done: Done, org: Organisation, other: Organisation) -> dict[str, Any]:
     """The answer, as if it were the first organisation's."""
+    if "items" in done.json:
+        return {"statuses": [item["status"] for item in done.json["items"]]}
     text = json.dumps({name: value for name, value in done.json.items() if name not in MADE_ANEW})
     record: dict[str, Any] = json.loads(text.replace(other.id, org.id).replace(other.key.id, org.key.id))
     return {name: value for name, value in record.items() if not name.endswith("_at") or value is None}
