@@ -71,7 +71,7 @@ def _inlined(schema: Any, definitions: Params) -> Any:
         return schema
     name = str(schema.get("$ref", "")).removeprefix(REF)
     if name in definitions and name != "JsonValue":
-        return _inlined(definitions[name], definitions)
+        return _inlined(definitions[name], definitions) | {"additionalProperties": False}
     return {member: _inlined(value, definitions) for member, value in schema.items()}
 
 
