@@ -55,10 +55,24 @@ class NewImportedKey(NewAppKey):
         return super().row() | {"id": key_text.new_random_id(), "prefix": PREFIXES[self.type]} | digest
 
 
-def _schema() -> dict[str, Any]:
-    schema = NewImportedKey.model_json_schema(ref_template="#/components/schemas/{model}")
-    del schema["$defs"]  # the document has them
-    return schema
+REF = "#/components/schemas/"
+
+
+def _schema() -> Any:
+    schema = NewImportedKey.model_json_schema(ref_template=REF + "{model}")
+    return _inlined(schema, schema.pop("$defs"))
+
+
+def _inlined(schema: Any, definitions: Params) -> Any:
+    """Without references, but to what the document has under the same name."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = str(schema.get("$ref", "")).removeprefix(REF)
+    if name in definitions and name != "JsonValue":
+        return _inlined(definitions[name], definitions) | {"additionalProperties": False}
+    return {member: _inlined(value, definitions) for member, value in schema.items()}
 
 
 class KeyImport(Given):
@@ -90,20 +104,33 @@ class ImportVerdicts(BaseModel):
 
 # In the order of what they wait for: two imports of the same keys would else die of deadlock.
 IMPORT = """
-INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, algorithm, prefix_shown,
-                               type, environment, name, scopes, metadata, expires_at)
-SELECT %(tenant_id)s, tenant.ref || given.id, app.id, given.branch_id, given.user_id,
-       coalesce(app.settings ->> 'key_prefix', given.prefix), decode(given.secret_hash, 'hex'), given.algorithm,
-       given.prefix_shown, given.type, given.environment, given.name, given.scopes, given.metadata, given.expires_at
-  FROM jsonb_to_recordset(%(rows)s)
-       AS given (id text, ordinal int, branch_id text, user_id text, prefix text, secret_hash text, algorithm text,
-                 prefix_shown text, type text, environment text, name text, scopes text[], metadata jsonb,
-                 expires_at timestamptz)
-  JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
-  JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
- ORDER BY given.algorithm, given.secret_hash, given.ordinal
-    ON CONFLICT (tenant_id, algorithm, secret_hash) WHERE algorithm IS NOT NULL DO NOTHING
-RETURNING tenant_id
+WITH given AS (
+    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix, given.*
+      FROM jsonb_to_recordset(%(rows)s)
+           AS given (id text, ordinal int, branch_id text, user_id text, prefix text, secret_hash text, algorithm text,
+                     prefix_shown text, type text, environment text, name text, scopes text[], metadata jsonb,
+                     expires_at timestamptz, credits jsonb, rate_limits jsonb, allowed_ips text[],
+                     allowed_routes jsonb)
+      JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
+      JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
+), imported AS (
+    INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, algorithm,
+                                   prefix_shown, type, environment, name, scopes, metadata, expires_at, credits,
+                                   rate_limits, allowed_ips, allowed_routes)
+    SELECT %(tenant_id)s, key, app, branch_id, user_id, coalesce(own_prefix, prefix), decode(secret_hash, 'hex'),
+           algorithm, prefix_shown, type, environment, name, scopes, metadata, expires_at,
+           jsonb_strip_nulls(credits - 'remaining'), rate_limits, allowed_ips, allowed_routes
+      FROM given
+     ORDER BY algorithm, secret_hash, ordinal
+        ON CONFLICT (tenant_id, algorithm, secret_hash) WHERE algorithm IS NOT NULL DO NOTHING
+    RETURNING tenant_id, id, credits, rate_limits
+), limits AS (
+    INSERT INTO identity.key_limits (tenant_id, key_id, remaining)
+    SELECT tenant_id, imported.id, coalesce((given.credits ->> 'remaining')::bigint, 0)
+      FROM imported JOIN given ON key = imported.id
+     WHERE imported.credits IS NOT NULL OR imported.rate_limits <> '[]'
+)
+SELECT tenant_id FROM imported
 """
 
 IMPORTED = """

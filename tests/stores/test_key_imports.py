@@ -13,6 +13,7 @@ import pytest
 from identity import migrate
 from identity.apps import IDENTITY
 from identity.key_imports import NewImportedKey
+from identity.key_limits import Credits
 from identity.stores import Stores
 from tests.conftest import Organisation
 from tests.operation.rows import fill, rows
@@ -26,6 +27,20 @@ def news(count: int) -> list[NewImportedKey]:
 async def test_the_database_takes_no_imported_key_of_identity(anywhere: Stores, org: Organisation) -> None:
     [verdict] = await anywhere.key_imports.create_many(org.id, IDENTITY, news(1))
     assert (verdict.status, verdict.code) == ("invalid", "protected")
+
+
+async def test_an_imported_key_has_the_limits_that_were_given(anywhere: Stores, org: Organisation) -> None:
+    limits = {"credits": {"remaining": 7}, "rate_limits": [{"name": "minute", "limit": 1, "window_s": 60}]}
+    limits |= {"allowed_ips": ["192.0.2.1"], "allowed_routes": [{"methods": ["GET"], "path": "/a"}]}
+    given = NewImportedKey.model_validate(news(1)[0].model_dump() | limits)
+    [verdict] = await anywhere.key_imports.create_many(org.id, "shop", [given])
+    key = await anywhere.app_keys.get(org.id, "shop", str(verdict.key_id))
+    assert key.credits == Credits(remaining=7)
+    assert (key.rate_limits, key.allowed_ips, key.allowed_routes) == (
+        given.rate_limits,
+        given.allowed_ips,
+        given.allowed_routes,
+    )
 
 
 async def test_an_app_that_is_a_tombstone_takes_none(anywhere: Stores, org: Organisation) -> None:
