@@ -99,7 +99,7 @@ async def import_keys(call: Call[KeyImport], tenant_id: str, app_id: str) -> Imp
     found: dict[int, ImportVerdict] = {}
     for ordinal, given in enumerate(call.body.keys):
         try:
-            good[ordinal] = NewImportedKey.model_validate_json(json.dumps(given), strict=True)
+            good[ordinal] = NewImportedKey.model_validate_json(json.dumps(given), strict=True, extra="forbid")
         except ValidationError as error:
             found[ordinal] = _invalid(ordinal, error)
     verdicts = await call.stores.key_imports.create_many(
