@@ -71,7 +71,7 @@ UNKNOWN = ["status", "tenant_id", "created_at", "deleted_at", "secret_hash", "Na
 
 @pytest.mark.parametrize("name", UNKNOWN)
 async def test_a_field_that_is_not_known_is_refused(name: str, target: Organisation, platform: Api) -> None:
-    for route in [each for each in WITH_BODY if name not in schema_of(each)["properties"]]:
+    for route in [route for route in WITH_BODY if name not in schema_of(route)["properties"]]:
         answer = await send(platform, route, target, json={**bodies(target)[route.name], name: "x"})
         assert told(answer) == (400, "invalid_request"), route.name
         assert places(answer) == ["/" + name.replace("~", "~0").replace("/", "~1")]
