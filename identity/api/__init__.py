@@ -76,6 +76,7 @@ def make_app(settings: Settings) -> ASGIApp:
         async with open_service(settings, seen) as service, sweeping(service.stores), metrics.sharing(service):
             app.state.service = service
             gc.freeze()  # what is there now stays: nobody need look through it again
+            gc.set_threshold(10_000, 10, 100)  # nor, for every few thousand requests, through all that is remembered
             yield
 
     app = Starlette(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from functools import partial
 
 from httptools import HttpParserError, HttpParserUpgrade
 from starlette.responses import Response
@@ -77,7 +76,7 @@ class LimitedProtocol(TimedProtocol):
         self.headers = []  # a trailer is no header (RFC 9110, section 6.5.1)
         self._in_body = True
         self._unanswered.append(self.cycle)
-        self.scope["extensions"] = {AT_ONCE: partial(self._answer_at_once, self.cycle)}  # type: ignore[dict-item]
+        self.scope["extensions"] = {AT_ONCE: self._answer_at_once}  # type: ignore[dict-item]
         if self._method is not None:
             self.scope["method"], self._method = self._method.decode(), None
         if self.expect_100_continue:
@@ -109,9 +108,11 @@ class LimitedProtocol(TimedProtocol):
         elif self.transport.is_closing():
             self._abort_in(self.send_timeout_s)
 
-    def _answer_at_once(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+    def _answer_at_once(self, head: bytes, body: bytes) -> bool:
         """All of an answer in one write: by ASGI's messages it costs two, and each header is looked at again. Not where
-        the client is slow to read, or gone."""
+        the client is slow to read, or gone. (Whose turn it is, is asked here: a request that held its own answer would
+        be garbage that only the collector takes away.)"""
+        cycle = self._unanswered[0]
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
         cycle.response_started = cycle.response_complete = True

@@ -28,7 +28,7 @@ class Batch:
 
     __slots__ = ("answer", "carry", "done", "hedged", "names", "once", "sent_s", "since_s")
 
-    def __init__(self, carry: Carry, since_s: float, *, once: bool = False) -> None:
+    def __init__(self, carry: Carry, since_s: float, loop: asyncio.AbstractEventLoop, *, once: bool = False) -> None:
         self.carry = carry
         self.once = once
         """What takes is never asked again, whatever becomes of its lane: nobody knows whether it took."""
@@ -36,7 +36,7 @@ class Batch:
         """When the first of those arrived who wait."""
         self.sent_s: float | None = None
         self.names: dict[str, None] = {}
-        self.done = Shared()
+        self.done = Shared(loop=loop)  # which it would else ask the system for
         self.answer: Any = None
         self.hedged = once
 

@@ -23,6 +23,8 @@ HEDGE_S = 0.25
 """A lane that is silent for so long: what it was asked is asked again on another."""
 REPLACE_S = 1.0
 TICK_S = 0.05
+ALONE = 2
+"""Names in a statement: a caller's and that of the key it asks about."""
 CONNECT_S = 2.0
 PAUSE_S = 0.1
 
@@ -47,6 +49,7 @@ class Lanes:
         """Not answered yet, wherever they are."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._kicked = False
+        self._last_size = 0
         self._is_closed = False
         self._wanted = asyncio.Semaphore(0)
 
@@ -55,7 +58,8 @@ class Lanes:
         return self._loop.time()
 
     def join(self, carry: Carry, name: str, since_s: float, *, once: bool = False) -> Batch:
-        """The batch that will be sent next; never one that is on its way. Unavailable once the lanes are closed."""
+        """The batch that will be sent next, once they are told to go; never one that is on its way. Unavailable when the
+        lanes are closed."""
         if self._is_closed:
             raise Unavailable
         batch = self._joinable.get(carry)
@@ -64,13 +68,20 @@ class Lanes:
         batch.names[name] = None
         if since_s < batch.since_s:
             batch.since_s = since_s
-        if not self._kicked and self._idle:
-            self._kicked = True
-            self._loop.call_soon(self._kick)
         return batch
 
+    def go(self) -> None:
+        """When all have joined who come together. Whoever comes alone, as the last one did, need not wait for others."""
+        if not self._queue:
+            return
+        if self._last_size <= ALONE and len(self._idle) == len(self._lanes):
+            self._kick()
+        elif self._idle and not self._kicked:
+            self._kicked = True
+            self._loop.call_soon(self._kick)
+
     def _new_batch(self, carry: Carry, since_s: float, *, once: bool = False) -> Batch:
-        batch = self._joinable[carry] = Batch(carry, since_s, once=once)
+        batch = self._joinable[carry] = Batch(carry, since_s, self._loop, once=once)
         self._queue.append(batch)
         self._open.add(batch)
         batch.done.add_done_callback(lambda _: self._open.discard(batch))
@@ -89,7 +100,8 @@ class Lanes:
             batch = self._queue[0]
             self._dequeue(batch)
             batch.sent_s = self.now_s
-            self._seen.batch_sizes.observe(len(batch.names))
+            self._last_size = len(batch.names)
+            self._seen.batch_sizes.observe(self._last_size)
             self._seen.lane_waits_s.observe(batch.sent_s - batch.since_s)
             lane = self._idle.pop()
             lane.carry(batch.carry(list(batch.names)), partial(self._done, lane, batch))

@@ -110,6 +110,7 @@ class Limits:
         self._asked[name] = ask
         try:
             batch = self._lanes.join(self._take, name, self._lanes.now_s, once=True)
+            self._lanes.go()
             await batch.done
         finally:
             del self._asked[name]

@@ -94,6 +94,7 @@ class Verifier:
 
     async def _answers(self, questions: list[Question], since_s: float) -> list[Known]:
         for _ in ("what is remembered is proved", "what does not stand is looked up"):
+            self.lanes.go()
             for question in questions:
                 if question.batch is not None:
                     await question.batch.done
@@ -102,7 +103,9 @@ class Verifier:
 
     async def probe(self) -> None:
         """Unavailable where no look-up could be answered now."""
-        await self.lanes.join(self._prove, "", self.lanes.now_s).done
+        batch = self.lanes.join(self._prove, "", self.lanes.now_s)
+        self.lanes.go()
+        await batch.done
 
     def _ask(self, text: str, since_s: float, tenant_id: str | None = None) -> Question:
         """Joins what is sent next: a proof where the verdict is remembered, else the whole chain."""
