@@ -54,7 +54,7 @@ class Principal:
             return None
         return frozenset(scope.removeprefix(VERIFY_APP) for scope in self.scopes if scope.startswith(VERIFY_APP))
 
-    @property
+    @cached_property
     def may_verify_some(self) -> bool:
         return self.verifies is None or bool(self.verifies)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -57,21 +57,22 @@ class Lanes:
     def now_s(self) -> float:
         return self._loop.time()
 
-    def join(self, carry: Carry, name: str, since_s: float, *, once: bool = False) -> Batch:
-        """The batch that will be sent next, once they are told to go; never one that is on its way. Unavailable when the
+    def join(self, carry: Carry, names: Iterable[str], since_s: float, *, once: bool = False) -> Batch:
+        """The batch that will be sent next, once it is told to go; never one that is on its way. Unavailable when the
         lanes are closed."""
         if self._is_closed:
             raise Unavailable
         batch = self._joinable.get(carry)
         if batch is None or batch.is_full:
             batch = self._new_batch(carry, since_s, once=once)
-        batch.names[name] = None
+        for name in names:
+            batch.names[name] = None
         if since_s < batch.since_s:
             batch.since_s = since_s
         return batch
 
     def go(self) -> None:
-        """When all have joined who come together. Whoever comes alone, as the last one did, need not wait for others."""
+        """When all have joined who come together. Whoever comes alone, as the last one did, waits for no others."""
         if not self._queue:
             return
         if self._last_size <= ALONE and len(self._idle) == len(self._lanes):

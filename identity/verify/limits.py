@@ -109,7 +109,7 @@ class Limits:
         name = next(self._names)
         self._asked[name] = ask
         try:
-            batch = self._lanes.join(self._take, name, self._lanes.now_s, once=True)
+            batch = self._lanes.join(self._take, (name,), self._lanes.now_s, once=True)
             self._lanes.go()
             await batch.done
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -56,11 +56,11 @@ async def test_whoever_joins_a_statement_in_flight_is_caught(
 ) -> None:
     join, sent = Lanes.join, dict[Carry, Batch]()
 
-    def joined(lanes: Lanes, carry: Carry, name: str, *args: Any, **more: Any) -> Batch:
+    def joined(lanes: Lanes, carry: Carry, names: Sequence[str], *args: Any, **more: Any) -> Batch:
         on_its_way = sent.get(carry)
-        if on_its_way is not None and not on_its_way.done.done() and name in on_its_way.names:
+        if on_its_way is not None and not on_its_way.done.done() and set(names) <= set(on_its_way.names):
             return on_its_way
-        sent[carry] = join(lanes, carry, name, *args, **more)
+        sent[carry] = join(lanes, carry, names, *args, **more)
         return sent[carry]
 
     monkeypatch.setattr(Lanes, "join", joined)
