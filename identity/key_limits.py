@@ -16,6 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_CREDITS = 10**15
 MAX_COUNT = 2**31 - 1
 YEAR_S = 366 * 86400
+MAX_PATHS_CHARS = 5_000
 
 ONE, ANY = "*", "**"
 """Of a path: one segment, whatever it is; and any number of them."""
@@ -83,6 +84,13 @@ def _names_differ(limits: tuple[RateLimit, ...]) -> tuple[RateLimit, ...]:
     return limits
 
 
+def _not_too_long(routes: tuple[AllowedRoute, ...]) -> tuple[AllowedRoute, ...]:
+    """Every verification reads them."""
+    if sum(len(route.path) for route in routes) > MAX_PATHS_CHARS:
+        raise ValueError(f"paths may have at most {MAX_PATHS_CHARS} characters together")
+    return routes
+
+
 class Credits(Document):
     """Uses that a key has left. Refills are added, one each interval."""
 
@@ -127,5 +135,5 @@ class TopUp(Given):
 AllowedIp = Annotated[str, StringConstraints(max_length=50), AfterValidator(_network), shown(format="network")]
 RateLimits = Annotated[tuple[RateLimit, ...], Field(max_length=5), AfterValidator(_names_differ)]
 AllowedIps = Annotated[tuple[AllowedIp, ...], Field(max_length=100)]
-AllowedRoutes = Annotated[tuple[AllowedRoute, ...], Field(max_length=100)]
+AllowedRoutes = Annotated[tuple[AllowedRoute, ...], Field(max_length=100), AfterValidator(_not_too_long)]
 CreditsPatch = patch_of(Credits)

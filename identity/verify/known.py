@@ -8,9 +8,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from identity.key_limits import Network
 from identity.verify.limits import Taken
-from identity.verify.rules import Route, parse_ips, parse_routes
 
 FOR_EVER_S = float("inf")
 
@@ -46,12 +44,18 @@ class Known:
     """The tenant's change counter up to which this holds."""
     epoch: int = 0
     """Of the memory, when it was asked for."""
-    allowed_ips: tuple[Network, ...] = ()
-    allowed_routes: tuple[Route, ...] = ()
+    allowed_ips: bytes = b""
+    """In JSON, as the routes; empty: any."""
+    allowed_routes: bytes = b""
     is_limited: bool = False
     """Whether it takes credits, or counts against rate limits."""
     caller: Any = None
     """Room for what the layer above makes of it, once."""
+
+    @property
+    def weight_kib(self) -> int:
+        """What it takes to remember it, rounded up."""
+        return 1 + (len(self.answer) + len(self.allowed_ips) + len(self.allowed_routes)) // 1024
 
     def told(self, code: str) -> bytes:
         """The verdict in JSON; by another code where its chain is good, and not for what was asked."""
@@ -100,8 +104,8 @@ def known(row: Any, epoch: int) -> Known:
         intern(id[:6]),
         int(row[13].split(b":")[1]),
         epoch,
-        parse_ips(json.loads(allowed_ips)) if allowed_ips else (),
-        parse_routes(json.loads(allowed_routes)) if allowed_routes else (),
+        allowed_ips or b"",
+        allowed_routes or b"",
         is_limited == b"t",
     )
 

@@ -4,6 +4,7 @@ in flight. So what was revoked before the question came is seen, on any number o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -12,12 +13,14 @@ from typing import Any
 
 import psycopg
 
-from identity.db import Connection, settings_of
+from identity.db import Connection, bounded, settings_of
 from identity.errors import Unavailable
 from identity.verify.batch import Batch, Carry
 from identity.verify.lane import Lane
 from identity.verify.seen import Seen
 from identity.verify.statements import PREPARED, SETTINGS, WHERE_WE_ARE
+
+log = logging.getLogger(__name__)
 
 HEDGE_S = 0.25
 """A lane that is silent for so long: what it was asked is asked again on another."""
@@ -63,7 +66,7 @@ class Lanes:
         if self._is_closed:
             raise Unavailable
         batch = self._joinable.get(carry)
-        if batch is None or batch.is_full:
+        if batch is None or batch.is_full or abs(since_s - batch.since_s) > HEDGE_S:  # each has a second of its own
             batch = self._new_batch(carry, since_s, once=once)
         for name in names:
             batch.names[name] = None
@@ -110,16 +113,20 @@ class Lanes:
     def _done(self, lane: Lane, batch: Batch, answer: Any, error: BaseException | None) -> None:
         if lane in self._lanes:
             self._idle.append(lane)
+        try:
+            self._hand_out(batch, answer, error)
+        finally:
+            self._kick()
+
+    def _hand_out(self, batch: Batch, answer: Any, error: BaseException | None) -> None:
         if error is None:
             batch.end(answer)
         elif isinstance(error, Unavailable) and not batch.once:
             self._ask_again(batch)
-        elif isinstance(error, Unavailable):
-            batch.fail()
         else:
             batch.fail()
-            raise error
-        self._kick()
+            if not isinstance(error, Unavailable):
+                raise error
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
@@ -135,11 +142,17 @@ class Lanes:
         silent is replaced, one at a time: a checkpoint must not start a storm of connections."""
         while True:
             await asyncio.sleep(TICK_S)
-            for batch in [*self._open]:
-                self._look_after(batch, self.now_s)
-            silent = [lane for lane in self._lanes if lane.asked_at_s and self.now_s - lane.asked_at_s >= REPLACE_S]
-            if silent and len(self._lanes) == self._size:
-                silent[0].lose()
+            try:
+                self._look_around()
+            except Exception as error:  # a bug, of which nobody else would hear; without a watch some wait for ever
+                log.error("Lanes could not be watched.", exc_info=error)
+
+    def _look_around(self) -> None:
+        for batch in [*self._open]:
+            self._look_after(batch, self.now_s)
+        silent = [lane for lane in self._lanes if lane.asked_at_s and self.now_s - lane.asked_at_s >= REPLACE_S]
+        if silent and len(self._lanes) == self._size:
+            silent[0].lose()
 
     def _look_after(self, batch: Batch, now_s: float) -> None:
         if now_s - batch.since_s >= self._timeout_s:
@@ -161,10 +174,10 @@ class Lanes:
     async def _add(self, check: Callable[[Connection], Awaitable[object]] | None = None) -> None:
         connection = await self._connect()
         try:
-            started_at = await asyncio.wait_for(_made_ready(connection, check), CONNECT_S)
+            started_at = await bounded(connection, _made_ready(connection, check), CONNECT_S)
         except BaseException as error:
             connection.pgconn.finish()
-            if isinstance(error, psycopg.Error | TimeoutError):
+            if isinstance(error, psycopg.Error):
                 raise Unavailable from error
             raise
         lane = Lane(connection, self._forget)
@@ -199,10 +212,12 @@ class Lanes:
             while True:
                 try:
                     await self._add()
+                    break
                 except Unavailable:
                     await asyncio.sleep(PAUSE_S)
-                else:
-                    break
+                except Exception as error:  # likewise
+                    log.error("A lane could not be replaced.", exc_info=error)
+                    await asyncio.sleep(CONNECT_S)
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count, zip_longest
+from itertools import count, islice, zip_longest
 from math import ceil
 from typing import Any
 
@@ -20,6 +20,8 @@ from identity.verify.statements import SLOTS
 PATIENCE_S = 0.7
 """How long a key may be held by somebody else before it is 503."""
 PAUSE_S = 0.002
+MAX_TURNS = 8
+"""Statements of one batch, each of which is a commit: nobody keeps all others waiting by asking for many costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +120,29 @@ class Limits:
         return taken
 
     async def _take(self, names: list[str]) -> dict[str, Taken]:
-        """Whoever has left before it is sent takes nothing."""
+        """For whoever still waits when it is sent: who was told 503 meanwhile takes nothing. Of those who ask for
+        different costs of one key but so many have their turn; the others ask again."""
         asking: dict[Ask, list[str]] = defaultdict(list)
         for name in names:
             if its := self._asked.get(name):
                 asking[its].append(name)
         found: dict[str, Taken] = {}
-        for asks in _in_turn(asking):
-            rows = await ask(b"take", json.dumps([its.row(len(asking[its])) for its in asks]).encode())
-            rooms = {(row[0], row[1]): Room.of(row) for row in rows}
-            for its in asks:
-                if room := rooms.get((its.tenant_id.encode(), its.key_id.encode())):
-                    found |= {name: room.deal(its, nth) for nth, name in enumerate(asking[its])}
+        for asks in islice(_in_turn(asking), MAX_TURNS):
+            waiting = {its: [name for name in asking[its] if name in self._asked] for its in asks}
+            found |= await _dealt({its: names for its, names in waiting.items() if names})
         return found
+
+
+async def _dealt(waiting: Mapping[Ask, list[str]]) -> dict[str, Taken]:
+    if not waiting:
+        return {}
+    rows = await ask(b"take", json.dumps([its.row(len(names)) for its, names in waiting.items()]).encode())
+    rooms = {(row[0], row[1]): Room.of(row) for row in rows}
+    found: dict[str, Taken] = {}
+    for its, names in waiting.items():
+        if room := rooms.get((its.tenant_id.encode(), its.key_id.encode())):
+            found |= {name: room.deal(its, nth) for nth, name in enumerate(names)}
+    return found
 
 
 def _in_turn(asks: Iterable[Ask]) -> Iterator[list[Ask]]:

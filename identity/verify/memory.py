@@ -46,6 +46,8 @@ class Memory:
 
     def __init__(self, capacity: int) -> None:
         self._half = (capacity + 1) // 2
+        self._young_kib = 0
+        """A verdict takes one of its capacity; one that is larger than a KiB takes more."""
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -61,8 +63,9 @@ class Memory:
     def remember(self, digest: bytes, entry: Known, counter: Counter, now_s: float) -> None:
         if entry.epoch != self.epoch or not self._half:
             return
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
+        self._young_kib += entry.weight_kib
+        if self._young_kib > self._half:
+            self._old, self._young, self._young_kib = self._young, {}, entry.weight_kib
             living = {each.ref for each in self._old.values()}
             self._tenants = {ref: tenant for ref, tenant in self._tenants.items() if ref in living}
         self._young[digest] = entry
@@ -125,7 +128,7 @@ class Memory:
         return {ref: tenant}
 
     def forget_all(self) -> None:
-        self._young, self._old, self._tenants = {}, {}, {}
+        self._young, self._old, self._tenants, self._young_kib = {}, {}, {}, 0
         self.epoch += 1
 
 

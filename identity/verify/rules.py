@@ -1,12 +1,12 @@
-"""From where, and for which routes, a key may be used: parsed once for each remembered key, judged for each question.
-What cannot be read in one way only is refused."""
+"""From where, and for which routes, a key may be used. What cannot be read in one way only is refused."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 from identity.key_limits import ANY, ONE, Network, network, segments
 
@@ -20,12 +20,18 @@ class Route:
     after: tuple[str, ...] | None
 
 
-def parse_ips(allowed: Iterable[str]) -> tuple[Network, ...]:
-    return tuple(map(network, allowed))
+@lru_cache(512)
+def parse_ips(allowed: bytes) -> tuple[Network, ...]:
+    """Of JSON. Parsed when it is first judged, and so many are remembered: a key may have a hundred, and whoever looks
+    up many keys must not wait for those of all."""
+    return tuple(map(network, json.loads(allowed)))
 
 
-def parse_routes(allowed: Iterable[Mapping[str, Any]]) -> tuple[Route, ...]:
-    return tuple(_route(frozenset(each.get("methods", ())), segments(each["path"]) or ()) for each in allowed)
+@lru_cache(512)
+def parse_routes(allowed: bytes) -> tuple[Route, ...]:
+    """Likewise."""
+    found = json.loads(allowed)
+    return tuple(_route(frozenset(each.get("methods", ())), segments(each["path"]) or ()) for each in found)
 
 
 def ip_allowed(allowed: Sequence[Network], ip: str | None) -> bool:

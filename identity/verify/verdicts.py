@@ -12,7 +12,7 @@ from identity.db import json_loads
 from identity.fields import AS_WHOLE, Metadata, Scopes
 from identity.key_limits import MAX_COUNT
 from identity.verify.known import Known
-from identity.verify.rules import ip_allowed, route_allowed
+from identity.verify.rules import ip_allowed, parse_ips, parse_routes, route_allowed
 
 MAX_BATCH = 1_000
 
@@ -145,9 +145,9 @@ def _misplaced(known: Known, asked: Asked) -> str | None:
 
 
 def _misused(known: Known, asked: Asked) -> str | None:
-    if not ip_allowed(known.allowed_ips, asked.ip):
+    if known.allowed_ips and not ip_allowed(parse_ips(known.allowed_ips), asked.ip):
         return "ip_not_allowed"
-    if not route_allowed(known.allowed_routes, asked.method, asked.path):
+    if known.allowed_routes and not route_allowed(parse_routes(known.allowed_routes), asked.method, asked.path):
         return "route_not_allowed"
     for scope in asked.scopes:
         if scope not in known.scopes and not covers(known.scopes, scope):

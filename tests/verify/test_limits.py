@@ -25,8 +25,9 @@ from identity.key_limits import TopUp
 from identity.settings import Settings
 from identity.stores import Stores
 from identity.verify import Seen, Verification, open_verifier
+from identity.verify.lane import Lane
 from identity.verify.lanes import Lanes, open_lanes
-from identity.verify.limits import Ask, Limits, Room, Taken
+from identity.verify.limits import MAX_TURNS, Ask, Limits, Room, Taken
 from identity.verify.statements import SLOTS, TAKE
 from tests.conftest import Organisation
 from tests.server import Database
@@ -52,7 +53,7 @@ async def worker(settings: Settings, size: int = 2) -> AsyncIterator[tuple[Lanes
 
 @pytest.fixture
 async def limits(settings: Settings) -> AsyncIterator[Limits]:
-    async with worker(settings) as (_, found):
+    async with worker(settings, size=1) as (_, found):
         yield found
 
 
@@ -234,6 +235,48 @@ async def test_what_a_lost_lane_was_to_take_is_not_asked_again(its: Organisation
                 await asked
         await asyncio.sleep(0.1)
         assert await remaining(its.stores, key) in (99, 100)
+
+
+async def test_who_was_told_503_meanwhile_takes_nothing(
+    org: Organisation, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Different costs of one key come one after the other; the first of them takes too long."""
+    key = await issued(org, credits={"remaining": 1000})
+    deliver, held = Lane._deliver, set[asyncio.TimerHandle]()
+
+    def late(lane: Lane, rows: Any) -> None:
+        if held:
+            deliver(lane, rows)
+        else:
+            held.add(asyncio.get_running_loop().call_later(settings.verify_timeout_s + 0.3, deliver, lane, rows))
+
+    async with worker(settings, size=1) as (_, limits):
+        monkeypatch.setattr(Lane, "_deliver", late)
+        asked = [take(limits, key, cost) for cost in (1, 10, 100)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(each, Unavailable) for each in found)
+        await asyncio.sleep(0.5)
+        assert await remaining(org.stores, key) == 999
+
+
+async def test_nobody_keeps_others_waiting_by_many_costs(
+    org: Organisation, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, sent, send = await issued(org, credits={"remaining": 10_000}), list[int](), Lane._send
+    other = await issued(org, credits={"remaining": 1})
+
+    def counted(lane: Lane, name: bytes, params: tuple[bytes, ...]) -> None:
+        sent.append(len(json.loads(params[0])))
+        send(lane, name, params)
+
+    monkeypatch.setattr(Lane, "_send", counted)
+    many = [asyncio.create_task(take(limits, key, cost)) for cost in range(1, 31)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(take(limits, other))
+    assert (await one).code == "valid"
+    assert len(sent) <= 2 * MAX_TURNS
+    assert {(await each).code for each in many} == {"valid"}
+    assert await remaining(org.stores, key) == 10_000 - sum(range(1, 31))
 
 
 async def test_while_nothing_can_be_taken_all_other_keys_are_verified(its: Organisation, place: Settings) -> None:

@@ -13,6 +13,7 @@ from identity.settings import Settings
 from identity.users import NewUser
 from identity.verify import Known, Verdict, Verification, Verifier, open_verifier
 from identity.verify.memory import Memory, Proof
+from identity.verify.rules import parse_ips
 from tests.conftest import Organisation
 from tests.server import Database, execute
 from tests.verify.stalls import stalled
@@ -146,6 +147,25 @@ def test_it_holds_no_more_than_it_may() -> None:
         assert len(memory) <= 10
     assert memory.get(b"99") is not None
     assert memory.get(b"1") is None
+
+
+def test_what_is_large_takes_the_place_of_several() -> None:
+    memory = Memory(100)
+    for n in range(100):
+        large = Known("valid", b"x" * 10_000, ref=f"t{n}", allowed_routes=b"[]" * 5_000)
+        memory.remember(str(n).encode(), large, b"t%d:0:7" % n, 0)
+    assert len(memory) <= 6
+
+
+async def test_rules_of_keys_that_nobody_judges_are_not_read(org: Organisation, worker: Verifier) -> None:
+    """A hundred of them a key, in a batch of a thousand, would keep everybody waiting."""
+    new = NewAppKey.model_validate(
+        {"name": "ruled", "allowed_ips": ["192.0.2.0/24"], "allowed_routes": [{"path": "/a"}]}
+    )
+    key = await org.stores.app_keys.issue(org.id, "shop", new)
+    parse_ips.cache_clear()
+    assert (await worker.look_up(key.key)).allowed_ips == b'["192.0.2.0/24"]'
+    assert parse_ips.cache_info().misses == 0
 
 
 def test_an_entry_of_another_epoch_does_not_stand() -> None:

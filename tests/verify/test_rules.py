@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 
 import pytest
 from hypothesis import given
@@ -17,11 +18,12 @@ V4, V6 = st.ip_addresses(v=4), st.ip_addresses(v=6)
 
 
 def from_where(ip: str | None, *allowed: str) -> bool:
-    return ip_allowed(parse_ips(allowed), ip)
+    return ip_allowed(parse_ips(json.dumps(list(allowed)).encode()), ip)
 
 
 def may(path: str | None, *patterns: str, method: str | None = "GET", methods: tuple[str, ...] = ()) -> bool:
-    return route_allowed(parse_routes({"methods": methods, "path": each} for each in patterns), method, path)
+    rules = [{"methods": list(methods), "path": each} for each in patterns]
+    return route_allowed(parse_routes(json.dumps(rules).encode()), method, path)
 
 
 @given(V4, st.integers(0, 32), V4)
