@@ -8,8 +8,8 @@ import re
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,16 +31,17 @@ from identity.verify.verdicts import MAX_BATCH
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
+ONLY_TEXT = frozenset((str,))
+TEXTS = frozenset(("key", "app_id", "branch_id", "environment", "ip", "method", "path", "tenant_id"))
 MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
-_host = re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch
+_host = lru_cache(1024)(re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch)
 _scope = re.compile(SCOPE_PATTERN).fullmatch
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(object_pairs_hook=without_duplicates).scan_once  # type: ignore[attr-defined]
 
 
-@dataclass(slots=True)
 class Plain:
-    """A Verification, judged by hand: pydantic's takes longer than all the rest."""
+    """A Verification, judged by hand: pydantic's takes longer than all the rest. What is not given is the class's."""
 
     key: str
     scopes: tuple[str, ...] = ()
@@ -50,9 +51,12 @@ class Plain:
     ip: str | None = None
     method: str | None = None
     path: str | None = None
-    cost: int = 1
-    costs: Mapping[str, int] = field(default_factory=dict)
+    cost = 1
+    costs: Mapping[str, int] = MappingProxyType({})
     tenant_id: str | None = None
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.__dict__ = given
 
 
 class HotPath:
@@ -94,7 +98,7 @@ class HotPath:
     async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
         """Who asks, and the verdicts; nobody where the credential is not good for this."""
         service: Service = self.app.state.service
-        its, *known = await service.verifier.look_up_all([credential, *(each.key for each in asked)])
+        its, *known = await service.verifier.look_up_all([credential, *[each.key for each in asked]])
         caller = _allowed(its)
         if caller is None:
             return None, []
@@ -179,46 +183,28 @@ def _json(body: bytes) -> Any:
 
 
 def _plain(value: Any) -> Plain | None:
-    """None where it is not as a Verification must be."""
+    """None where it is not as a Verification must be; `costs` are left to pydantic."""
     if type(value) is not dict or "key" not in value:
         return None
     for name, member in value.items():
-        test = _TESTS.get(name)
-        if test is None or not test(member):
+        if type(member) is str:
+            if name not in TEXTS:
+                return None
+        elif name == "scopes" and type(member) is list and ONLY_TEXT.issuperset(map(type, member)):
+            value[name] = scopes = tuple(member)
+            if not _are_scopes(scopes):
+                return None
+        elif name != "cost" or type(member) is not int or not 0 <= member <= MAX_COUNT:
             return None
-    if "scopes" in value:
-        value["scopes"] = tuple(value["scopes"])
-    return Plain(**value)
-
-
-def _is_text(value: Any) -> bool:
-    return type(value) is str
-
-
-def _is_cost(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_COUNT
-
-
-def _are_scopes(value: Any) -> bool:
-    return type(value) is list and len(value) <= MAX_SCOPES and all(map(_is_scope, value))
-
-
-def _is_scope(value: Any) -> bool:
-    return type(value) is str and _is_scope_text(value)
+    return Plain(value)
 
 
 @lru_cache(1024)
-def _is_scope_text(text: str) -> bool:
+def _are_scopes(scopes: tuple[str, ...]) -> bool:
     """Remembered, since the same few are asked for over and over."""
-    return len(text) <= MAX_SCOPE_CHARS and _scope(text) is not None
-
-
-_TESTS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("key", "app_id", "branch_id", "environment", "ip", "method", "path"), _is_text),
-    "scopes": _are_scopes,
-    "cost": _is_cost,
-}
-"""`costs` are left to pydantic."""
+    return len(scopes) <= MAX_SCOPES and all(
+        len(each) <= MAX_SCOPE_CHARS and _scope(each) is not None for each in scopes
+    )
 
 
 def _raising(error: BaseException) -> ASGIApp:

@@ -73,7 +73,7 @@ async def whoami(call: Call[None]) -> Response:
 async def tell(service: Service, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:
     """The verdicts in JSON, as far as they are this caller's to see; what limits a good key is taken, and it is
     counted."""
-    if any(its is MALFORMED or what.tenant_id is not None for its, what in zip(known, asked, strict=True)):
+    if MALFORMED in known or any([what.tenant_id is not None for what in asked]):  # noqa: C419 - a third of the time
         known = await _in_tenants(service.verifier, caller, known, asked)
     told: list[bytes] = []
     limited: list[tuple[int, Known, Asked]] = []
