@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import psycopg
-
-from identity.db import Connection, bounded, settings_of
+from identity.db import Connection, settings_of
 from identity.errors import Unavailable
 from identity.verify.batch import Batch, Carry
 from identity.verify.lane import Lane
+from identity.verify.opening import CONNECT_S, connect
 from identity.verify.seen import Seen
-from identity.verify.statements import PREPARED, SETTINGS, WHERE_WE_ARE
+from identity.verify.statements import SETTINGS
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,6 @@ REPLACE_S = 1.0
 TICK_S = 0.05
 ALONE = 2
 """Names in a statement: a caller's and that of the key it asks about."""
-CONNECT_S = 2.0
 PAUSE_S = 0.1
 
 
@@ -172,14 +170,7 @@ class Lanes:
         self._start(self._replace())
 
     async def _add(self, check: Callable[[Connection], Awaitable[object]] | None = None) -> None:
-        connection = await self._connect()
-        try:
-            started_at = await bounded(connection, _made_ready(connection, check), CONNECT_S)
-        except BaseException as error:
-            connection.pgconn.finish()
-            if isinstance(error, psycopg.Error):
-                raise Unavailable from error
-            raise
+        connection, started_at = await connect(self._conninfo, check)
         lane = Lane(connection, self._forget)
         for other in [other for other, its in self._lanes.items() if its != started_at]:
             other.lose()  # it still speaks to the server that was before a failover
@@ -187,14 +178,6 @@ class Lanes:
         self._idle.append(lane)
         self._on_lost()  # once more, now that the new one is there
         self._kick()
-
-    async def _connect(self) -> Connection:
-        try:
-            return await psycopg.AsyncConnection.connect(
-                self._conninfo, autocommit=True, connect_timeout=int(CONNECT_S), application_name="identity lane"
-            )
-        except psycopg.OperationalError as error:
-            raise Unavailable from error
 
     def _forget(self, lane: Lane) -> None:
         """A lane is lost: nobody knows what happened meanwhile, so all is forgotten, now and once it is replaced."""
@@ -236,19 +219,6 @@ class Lanes:
             await asyncio.wait(self._tasks, timeout=TICK_S)
         for lane in [*self._lanes]:
             lane.lose()
-
-
-async def _made_ready(connection: Connection, check: Callable[[Connection], Awaitable[object]] | None) -> str:
-    """Prepares its statements, and says when its server started. Unavailable where it is a replica, whose answers
-    lag."""
-    if check is not None:
-        await check(connection)
-    for name, statement in PREPARED.items():
-        await connection.execute(f"PREPARE {name} AS {statement}".encode())
-    [(is_replica, started_at)] = await (await connection.execute(WHERE_WE_ARE.encode())).fetchall()
-    if is_replica:
-        raise Unavailable
-    return str(started_at)
 
 
 @asynccontextmanager

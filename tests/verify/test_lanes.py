@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import time
 
 import pytest
 
 from identity import embedded
+from identity.db import Connection
+from identity.errors import Unavailable
 from identity.settings import Settings
-from identity.verify import Verifier, open_verifier
-from identity.verify import lanes as lanes_module
+from identity.verify import Verifier, open_verifier, opening
+from identity.verify.opening import CONNECT_S, connect
 from tests.conftest import Organisation
 from tests.server import execute
 from tests.verify.troubles import BUSY_S, backends, is_valid, lanes, locked, stopped, timed, until
@@ -144,7 +148,25 @@ async def test_a_new_lane_ends_those_that_speak_to_a_server_from_before(its: Org
 
 
 async def test_a_replica_is_no_place_for_look_ups(place: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes_module, "WHERE_WE_ARE", "SELECT true, pg_postmaster_start_time()::text")
+    monkeypatch.setattr(opening, "WHERE_WE_ARE", "SELECT true, pg_postmaster_start_time()::text")
     with pytest.raises(Exception, match="does not answer"):
         async with open_verifier(place):
             pass
+
+
+async def test_a_server_that_falls_silent_while_a_lane_is_made_ready_is_not_waited_for(
+    server: embedded.Server, place: Settings
+) -> None:
+    """Cancelled, psycopg would ask the server first, and wait for ten seconds."""
+
+    async def falls_silent(connection: Connection) -> None:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            await connection.execute("SELECT 1")
+        finally:
+            os.kill(backend, signal.SIGCONT)
+
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(CONNECT_S + 2 * BUSY_S):
+            await connect(place.lanes_url, falls_silent)
