@@ -117,6 +117,7 @@ class KeyUsageStore(Store[UsageCount]):
         found = await self._rows(statement, tenant_id, app_id=app_id, key_id=key_id, by=where.by, start=start, end=end)
         return UsageCounts(items=found)
 
-    async def sweep(self, *, after: str, limit: int, days: int) -> Swept:
-        """Takes up to that many counts away of tenants after that one, older than the days that each keeps them."""
-        return await self._sweep(SWEEP, after, limit=limit, days=days)
+    async def sweep(self, *, after: str, limit: int, days: int, tenants: int | None = None) -> Swept:
+        """Takes up to that many counts away of tenants after that one, older than the days that each keeps them.
+        With a limit of 0 it only tells which tenants are next."""
+        return await self._sweep(SWEEP, after, tenants, limit=limit, days=days)
