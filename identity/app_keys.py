@@ -355,7 +355,8 @@ RETURNING {COLUMNS}
 """
 
 # By one worker at a time, some tenants after others: each says itself how long its dead keys are kept. Eight of one
-# tenant: its workers would hear of more as of a change of everything, and forget every verdict.
+# tenant: its workers would hear of more as of a change of everything, and forget every verdict. Twenty in all:
+# each takes its counts along, thousands of them.
 SWEEP = """
 WITH asked AS (
     SELECT id, now() - make_interval(days => coalesce((settings -> 'keep_dead_keys_days')::int, %(days)s)) AS since
@@ -369,7 +370,7 @@ WITH asked AS (
                SELECT tenant_id, id FROM identity.app_keys
                 WHERE tenant_id = asked.id AND least(revoked_at, expires_at) < asked.since
                 ORDER BY least(revoked_at, expires_at) LIMIT 8) AS dead
-            LIMIT %(limit)s)
+            LIMIT least(%(limit)s, 20))
     RETURNING tenant_id
 )
 SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
@@ -480,10 +481,10 @@ class AppKeyStore(Store[AppKey]):
                 raise Conflict("status_conflict", "A revoked key stays revoked.")
         return moved
 
-    async def sweep(self, *, after: str, limit: int, days: int) -> Swept:
+    async def sweep(self, *, after: str, limit: int, days: int, tenants: int | None = None) -> Swept:
         """Takes keys away of tenants after that one, revoked or expired for longer than the days that each keeps
-        them."""
-        return await self._sweep(SWEEP, after, limit=limit, days=days)
+        them. With a limit of 0 it only tells which tenants are next."""
+        return await self._sweep(SWEEP, after, tenants, limit=limit, days=days)
 
     async def list(
         self,

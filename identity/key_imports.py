@@ -18,6 +18,8 @@ from identity.fields import Given, Printable
 Params = dict[str, Any]
 
 MAX_ROWS = 1_000
+MAX_SOUGHT = 20
+"""Wrong rows that are sought one by one; each costs statements."""
 DIGEST_BYTES = {"sha256": 32, "sha512": 64}
 
 
@@ -93,6 +95,7 @@ class ImportVerdict(BaseModel):
     key_id: str | None = None
     """Of the key that was created, or that had been imported before."""
     code: str | None = None
+    """Why it was not created; `not_judged` where too many others were wrong: mend them, then import this one again."""
     detail: str | None = None
 
 
@@ -102,10 +105,26 @@ class ImportVerdicts(BaseModel):
     items: tuple[ImportVerdict, ...]
 
 
+MISSING = {
+    "app_not_found": "No such app.",
+    "branch_not_found": "No such branch.",
+    "user_not_found": "No such user.",
+}
+NOT_JUDGED = "Not imported, since too many others are wrong: mend those first, then import it again."
+
 # In the order of what they wait for: two imports of the same keys would else die of deadlock.
 IMPORT = """
 WITH given AS (
-    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix, given.*
+    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix, given.*,
+           CASE WHEN app.deleted_at IS NOT NULL THEN 'app_not_found'
+                WHEN branch_id IS NOT NULL AND (
+                     SELECT id FROM identity.branches AS branch
+                      WHERE branch.tenant_id = %(tenant_id)s AND branch.app_id = %(app_id)s
+                        AND branch.id = given.branch_id AND branch.deleted_at IS NULL) IS NULL THEN 'branch_not_found'
+                WHEN user_id IS NOT NULL AND (
+                     SELECT id FROM identity.users AS owner
+                      WHERE owner.tenant_id = %(tenant_id)s AND owner.id = given.user_id
+                        AND owner.deleted_at IS NULL) IS NULL THEN 'user_not_found' END AS missing
       FROM jsonb_to_recordset(%(rows)s)
            AS given (id text, ordinal int, branch_id text, user_id text, prefix text, secret_hash text, algorithm text,
                      prefix_shown text, type text, environment text, name text, scopes text[], metadata jsonb,
@@ -121,6 +140,7 @@ WITH given AS (
            algorithm, prefix_shown, type, environment, name, scopes, metadata, expires_at,
            jsonb_strip_nulls(credits - 'remaining'), rate_limits, allowed_ips, allowed_routes
       FROM given
+     WHERE missing IS NULL
      ORDER BY algorithm, secret_hash, ordinal
         ON CONFLICT (tenant_id, algorithm, secret_hash) WHERE algorithm IS NOT NULL DO NOTHING
     RETURNING tenant_id, id, credits, rate_limits
@@ -130,7 +150,7 @@ WITH given AS (
       FROM imported JOIN given ON key = imported.id
      WHERE imported.credits IS NOT NULL OR imported.rate_limits <> '[]'
 )
-SELECT tenant_id FROM imported
+SELECT ordinal, missing FROM given WHERE missing IS NOT NULL
 """
 
 IMPORTED = """
@@ -161,22 +181,32 @@ class KeyImports(Store[AppKey]):
         return sorted(found, key=lambda verdict: verdict.ordinal)
 
     async def _import(self, tenant_id: str, app_id: str, rows: list[Params]) -> list[ImportVerdict]:
-        """All that can be, in one statement; where that fails its halves, down to the row that is wrong."""
-        if not rows:
-            return []
-        try:
-            async with self.session.savepoint() as session:
-                await KeyImports(session)._run(IMPORT, tenant_id, app_id=app_id, rows=jsonb(rows))
-        except Unavailable:
-            raise
-        except IdentityError as error:
-            if len(rows) == 1:
-                refusal = {"code": error.code, "detail": error.detail}
-                return [ImportVerdict(ordinal=rows[0]["ordinal"], status="invalid", **refusal)]
-            middle = len(rows) // 2
-            first = await self._import(tenant_id, app_id, rows[:middle])
-            return first + await self._import(tenant_id, app_id, rows[middle:])
-        return []
+        """All that can be, in one statement; where that fails its halves, down to the row that is wrong: so many times
+        and no more, since that is a thousand statements where each row is."""
+        refused: list[ImportVerdict] = []
+        waiting, sought = [rows] if rows else [], 0
+        while waiting:
+            some = waiting.pop()
+            try:
+                refused += await self._import_some(tenant_id, app_id, some)
+            except Unavailable:
+                raise
+            except IdentityError as error:
+                if len(some) == 1:
+                    refused.append(_refusal(some[0]["ordinal"], error.code, error.detail))
+                    sought += 1
+                elif sought < MAX_SOUGHT:
+                    middle = len(some) // 2
+                    waiting += [some[middle:], some[:middle]]
+                else:
+                    refused += [_refusal(row["ordinal"], "not_judged", NOT_JUDGED) for row in some]
+        return refused
+
+    async def _import_some(self, tenant_id: str, app_id: str, rows: list[Params]) -> list[ImportVerdict]:
+        """Those whose app, branch or user there is not."""
+        async with self.session.savepoint() as session:
+            found = await KeyImports(session)._run(IMPORT, tenant_id, app_id=app_id, rows=jsonb(rows))
+        return [_refusal(row["ordinal"], row["missing"], MISSING[row["missing"]]) for row in found]
 
     async def _found(self, tenant_id: str, rows: list[Params], *, dry_run: bool) -> list[ImportVerdict]:
         """Of rows with which nothing is wrong: those that are there now by them, and those that were before."""
@@ -187,6 +217,10 @@ class KeyImports(Store[AppKey]):
             raise NotFound("app_not_found", "No such app.")
         passing = {row["id"] for row in rows} if dry_run else set()
         return [_verdict(row, ids[_hash(row)], passing) for row in rows]
+
+
+def _refusal(ordinal: int, code: str, detail: str) -> ImportVerdict:
+    return ImportVerdict(ordinal=ordinal, status="invalid", code=code, detail=detail)
 
 
 def _but(rows: list[Params], refused: list[ImportVerdict]) -> list[Params]:

@@ -20,6 +20,7 @@ PATTERN = r"\b([a-z][a-z0-9]{1,11})_(live|test)_([0-9A-Za-z]{22})_([0-9A-Za-z]{4
 """For scanners too: whatever prefix an app has given its keys."""
 
 _KEY = re.compile(PATTERN)
+_ANYWHERE = re.compile(PATTERN.replace(r"\b", ""))
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,8 @@ def parse(text: str) -> KeyText | None:
     if match is None or checksum(text[:-CHECKSUM_CHARS]) != match[5]:
         return None
     return KeyText(match[1], match[2], match[3], hash_secret(match[4]))
+
+
+def without_secrets(text: str) -> str:
+    """The id in place of whatever looks like a key, also where it is no word by itself."""
+    return _ANYWHERE.sub(lambda match: match[3], text)

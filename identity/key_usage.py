@@ -56,16 +56,23 @@ def _wrong(detail: str) -> Invalid:
     return Invalid("invalid_request", f"The parameter from {detail}.", errors=(FieldError(detail, parameter="from"),))
 
 
-COUNTS = """
+def _counts(which: str) -> str:
+    return f"""
 SELECT date_trunc(%(by)s, hour, 'UTC') AS at, code, sum(count)::bigint AS count
   FROM identity.key_usage
  WHERE tenant_id = %(tenant_id)s AND hour >= %(start)s AND hour < %(end)s
-   AND (%(key_id)s::text IS NULL OR key_id = %(key_id)s)
-   AND (%(app_id)s::text IS NULL OR %(app_id)s = (
-       SELECT app_id FROM identity.app_keys AS key WHERE key.tenant_id = %(tenant_id)s AND key.id = key_id))
+   {which}
  GROUP BY at, code
  ORDER BY at, code
 """
+
+
+# Three statements: after an OR the keys of an app would be looked up again for each count.
+COUNTS = _counts("")
+COUNTS_OF_KEY = _counts("AND key_id = %(key_id)s")
+COUNTS_OF_APP = _counts(
+    "AND key_id IN (SELECT id FROM identity.app_keys WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s)"
+)
 
 # By one worker at a time, some tenants after others: each says itself how long its counts are kept.
 SWEEP = """
@@ -102,9 +109,15 @@ class KeyUsageStore(Store[UsageCount]):
     ) -> UsageCounts:
         """Of the tenant, of an app of it, or of a key."""
         start, end = where.span(datetime.now(UTC))
-        found = await self._rows(COUNTS, tenant_id, app_id=app_id, key_id=key_id, by=where.by, start=start, end=end)
+        statement = COUNTS
+        if key_id is not None:
+            statement = COUNTS_OF_KEY
+        elif app_id is not None:
+            statement = COUNTS_OF_APP
+        found = await self._rows(statement, tenant_id, app_id=app_id, key_id=key_id, by=where.by, start=start, end=end)
         return UsageCounts(items=found)
 
-    async def sweep(self, *, after: str, limit: int, days: int) -> Swept:
-        """Takes up to that many counts away of tenants after that one, older than the days that each keeps them."""
-        return await self._sweep(SWEEP, after, limit=limit, days=days)
+    async def sweep(self, *, after: str, limit: int, days: int, tenants: int | None = None) -> Swept:
+        """Takes up to that many counts away of tenants after that one, older than the days that each keeps them.
+        With a limit of 0 it only tells which tenants are next."""
+        return await self._sweep(SWEEP, after, tenants, limit=limit, days=days)

@@ -51,6 +51,6 @@ async def report_leak(service: Service, request: Request, body: LeakReport) -> R
     key = key_text.parse(body.key)
     assert key is not None, "the body was judged"
     stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
-    source, url = body.source.replace(body.key, key.id), body.url and body.url.replace(body.key, key.id)
-    await report(stores, key, source, url)
+    url = body.url and key_text.without_secrets(body.url)
+    await report(stores, key, key_text.without_secrets(body.source), url)
     return Received()

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from identity.api.call import Call, Service
@@ -27,6 +28,42 @@ table = Table("service")
 
 EVERY_S = 1.0
 Numbers = dict[str, Any]
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Code = Annotated[str, Field(pattern="^[a-z_]+$")]
+Request = Annotated[str, Field(pattern="^[!-~]+ [!-~]+ [0-9]+$")]
+
+
+def _counts(bounds: tuple[float, ...]) -> Any:
+    return Field(min_length=len(bounds) + 1, max_length=len(bounds) + 1)
+
+
+class Sizes(BaseModel):
+    """A histogram of Seen, of names in a statement."""
+
+    counts: Annotated[list[Count], _counts(SIZES)]
+    total: float
+
+
+class Latencies(BaseModel):
+    """A histogram of Seen, of seconds."""
+
+    counts: Annotated[list[Count], _counts(LATENCIES_S)]
+    total: float
+
+
+class Left(BaseModel):
+    """What a worker leaves in its file; one of another release may leave less, or more."""
+
+    verifications: dict[Code, Count] = {}
+    batch_sizes: Sizes | None = None
+    lane_waits_s: Latencies | None = None
+    lane_replacements: Count = 0
+    hedges: Count = 0
+    requests: dict[Request, Latencies] = {}
+    pool_waits: Count = 0
+    pool_wait_seconds: float = 0
+    pool_timeouts: Count = 0
 
 
 @table.get(
@@ -95,8 +132,8 @@ def all_numbers(service: Service) -> Numbers:
         [] if directory is None else [path for path in directory.glob("*.json") if path.stem != service.seen.worker]
     )
     for path in others:
-        with suppress(OSError, ValueError):  # nobody else writes there, but a disk may be full
-            found = added(found, json.loads(path.read_bytes()))
+        with suppress(OSError, ValueError):  # a disk may be full, and anybody's file may lie there
+            found = added(found, Left.model_validate_json(path.read_bytes(), strict=True).model_dump(exclude_none=True))
     return found
 
 

@@ -128,10 +128,12 @@ class Store(Generic[R]):
             raise Conflict("purge_too_early", f"This {self.noun} was deleted too recently to be purged.")
         raise self.not_found()
 
-    async def _sweep(self, statement: str, after: str, **params: Any) -> Swept:
+    async def _sweep(self, statement: str, after: str, tenants: int | None, **params: Any) -> Swept:
         """The statement tells how many rows it took of some tenants, and the last of these. Where it took any there
         may be more."""
-        [found] = await self._run(statement, "", role="identity_platform", after=after, tenants=SWEPT_AT_ONCE, **params)
+        [found] = await self._run(
+            statement, "", role="identity_platform", after=after, tenants=tenants or SWEPT_AT_ONCE, **params
+        )
         return Swept(found["rows"], after if found["rows"] else found["last"])
 
     async def _bulk(

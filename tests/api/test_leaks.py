@@ -130,6 +130,14 @@ async def test_the_text_is_not_kept_though_the_place_quotes_it(anybody: Api, org
     assert key.split("_")[3] not in str(rows(org.id))
 
 
+async def test_nor_is_that_of_any_other_key(anybody: Api, org: Organisation, rows: Rows) -> None:
+    other = org.admin_key
+    await reported(anybody, org.key.key, source=f"{other.key} KEY_{other.key}x", url=f"https://example.com/{other.key}")
+    [leak] = (await record_of(org, org.key))["leaks"]
+    assert (leak["source"], leak["url"]) == (f"{other.id} KEY_{other.id}x", f"https://example.com/{other.id}")
+    assert other.key.split("_")[3] not in str(rows(org.id))
+
+
 async def test_a_public_key_is_noted_and_lives(anybody: Api, org: Organisation) -> None:
     public = await org.stores.app_keys.issue(org.id, "shop", NewAppKey(name="page", type="public"))
     await reported(anybody, public.key)

@@ -113,6 +113,29 @@ async def test_other_workers_are_added_those_that_are_gone_too(service: Any, cal
     assert (tmp_path / f"{service.seen.worker}.json").exists(), "and leaves its own for them"
 
 
+OF_ANOTHER_SHAPE = [
+    *("[]", "7", "null", '"x"', "{", "\udcff", "[" * 5000),
+    *('{"verifications": 1}', '{"verifications": {"valid": "1"}}', '{"verifications": {"\\ud800": 1}}'),
+    *('{"hedges": [1]}', '{"hedges": true}', '{"hedges": 1e400}', '{"hedges": 1' + "0" * 400 + "}"),
+    *('{"batch_sizes": {"counts": [1], "total": 1}}', '{"batch_sizes": {"counts": [1]}}', '{"lane_waits_s": {}}'),
+    *('{"requests": {"GET": {"counts": [], "total": 0}}}', '{"requests": {"GET /new 200": {"counts": [1]}}}'),
+]
+
+
+@pytest.mark.parametrize("text", OF_ANOTHER_SHAPE)
+async def test_a_file_of_another_shape_is_left_out(text: str, service: Any, caller: Api, tmp_path: Path) -> None:
+    service.seen.verifications["valid"] += 1
+    (tmp_path / "stray.json").write_bytes(text.encode(errors="surrogateescape"))
+    (tmp_path / "directory.json").mkdir()
+    assert value(await scrape(caller), "verifications_total", code="valid") == 1
+
+
+async def test_of_another_release_what_is_known_is_added(service: Any, caller: Api, tmp_path: Path) -> None:
+    service.seen.verifications["valid"] += 1
+    (tmp_path / "newer.json").write_text('{"verifications": {"valid": 2}, "unheard_of": 1}')
+    assert value(await scrape(caller), "verifications_total", code="valid") == 3
+
+
 def test_sums_are_made_number_by_number() -> None:
     one: dict[str, Any] = {"a": 1, "b": {"x": [1, 2], "y": 1.5}, "c": {}}
     other = {"a": 2, "b": {"x": [3, 4], "z": 1}, "c": {"new": 1}}

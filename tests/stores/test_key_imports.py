@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from shutil import copy
+from typing import Any
 
 import psycopg
 import pytest
 
 from identity import migrate
 from identity.apps import IDENTITY
+from identity.db import Session
 from identity.key_imports import NewImportedKey
 from identity.key_limits import Credits
 from identity.stores import Stores
@@ -61,6 +67,65 @@ async def test_imports_of_the_same_keys_wait_for_each_other_without_a_deadlock(w
     created = [verdict for verdicts in found for verdict in verdicts if verdict.status == "created"]
     assert len(created) == len({verdict.key_id for verdict in created}) == 300
     assert all({verdict.status for verdict in verdicts[:300]} <= {"created", "taken"} for verdicts in found)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A session that counts its statements."""
+
+    session: Session
+    statements: list[str]
+
+    async def run(self, statement: str, params: dict[str, Any], row_factory: Any) -> list[Any]:
+        self.statements.append(statement)
+        return await self.session.run(statement, params, row_factory)
+
+    def acting_as(self, scope: Any) -> Counting:
+        return self
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Counting]:
+        async with self.session.transaction() as session:
+            yield Counting(session, self.statements)
+
+    savepoint = transaction
+
+
+def wrong_news(count: int, **wrong: Any) -> list[NewImportedKey]:
+    return [NewImportedKey.model_validate(each.model_dump() | wrong) for each in news(count)]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+@pytest.mark.parametrize(("noun", "wrong"), [("branch", {"branch_id": "mad"}), ("user", {"user_id": "ana"})])
+async def test_a_thousand_without_their_branch_or_user_take_few_statements(
+    noun: str, wrong: dict[str, str], dead: bool, org: Organisation
+) -> None:
+    if dead:
+        await (org.stores.branches.delete(org.id, "shop", "mad") if noun == "branch" else _delete_ana(org))
+    else:
+        wrong = dict.fromkeys(wrong, "nowhere")
+    session = Counting(org.stores.session, [])
+    given = [*wrong_news(500, **wrong), *news(1), *wrong_news(499, **wrong)]
+    found = await Stores(session).key_imports.create_many(org.id, "shop", given)
+    assert [each.ordinal for each in found] == list(range(1000))
+    assert {each.code for each in found[:500] + found[501:]} == {f"{noun}_not_found"}
+    assert found[500].status == "created"
+    assert len(session.statements) <= 2
+
+
+async def _delete_ana(org: Organisation) -> None:
+    await org.stores.users.delete(org.id, "ana")
+
+
+async def test_of_very_many_that_are_wrong_in_themselves_some_are_not_judged(org: Organisation) -> None:
+    session = Counting(org.stores.session, [])
+    given = wrong_news(1000, type="restricted")
+    found = await Stores(session).key_imports.create_many(org.id, "shop", given)
+    codes = Counter(each.code for each in found)
+    assert codes.keys() == {"restricted_key_too_broad", "not_judged"}
+    assert 20 <= codes["restricted_key_too_broad"] <= 40
+    assert {each.status for each in found} == {"invalid"}
+    assert len(session.statements) <= 100
 
 
 WRONG = {

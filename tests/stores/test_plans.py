@@ -255,6 +255,15 @@ async def test_it_uses_its_index_and_reads_little_else(
     assert plan.blocks <= FEW
 
 
+async def test_usage_of_an_app_looks_up_no_key_for_each_count(stores_of_big: Stores) -> None:
+    """Of 7,200 counts; a tree of blocks that was walked for each would be touched three times as often at least."""
+    plan, month = Plan(), UsageFilter.model_validate({"from": datetime.now(UTC) - timedelta(days=30)})
+    async with stores_of_big.transaction() as tx:
+        found = await Stores(Explained(tx.session, plan)).key_usage.counts("vast", month, app_id="shop")
+    assert sum(each.count for each in found.items) > 7_000
+    assert plan.blocks < 7_000
+
+
 def plan_of(big: server.Database, statement: str, types: str, *params: Any) -> Plan:
     """On a lane."""
     lane = settings_of(big.service_url, **SETTINGS)

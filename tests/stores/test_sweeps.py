@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from itertools import count
 
@@ -122,6 +122,45 @@ async def test_many_dead_keys_of_one_tenant_do_not_change_everything_of_it(store
     assert await keys_of(stores, id) == {keys[0]}
     [(changes,)] = execute(own.admin_url, "SELECT changes FROM identity.tenant_changes WHERE tenant_id = %s", id)
     assert set(changes[-29:]) == {f"key {key}" for key in keys[1:]}
+
+
+STUCK = """
+CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE query_canceled; END $$;
+CREATE TRIGGER stuck BEFORE DELETE ON identity.{table} FOR EACH ROW WHEN (OLD.tenant_id = '{id}')
+    EXECUTE FUNCTION stuck();
+"""
+
+
+@pytest.fixture
+def stick(own: Database) -> Iterator[Callable[[str, str], object]]:
+    """Makes the rows of one tenant stay, as they do where a step of them takes too long."""
+    yield lambda table, id: execute(own.admin_url, STUCK.format(table=table, id=id))
+    execute(own.admin_url, "DROP FUNCTION IF EXISTS stuck CASCADE")
+
+
+@pytest.mark.parametrize("table", ["key_usage", "app_keys"])
+async def test_a_tenant_whose_rows_do_not_go_keeps_no_other_from_being_swept(
+    table: str, stores: Stores, own: Database, stick: Callable[[str, str], object]
+) -> None:
+    found = [await tenant_with_keys(stores, 2, usage_days=9, keep_dead_keys_days=9) for _ in range(3)]
+    for id, [key, dead] in found:
+        execute(own.admin_url, FILL, id, key)
+        execute(own.admin_url, DIE.format(column="revoked_at"), 10, [dead])
+    (before, _), (stuck, _), (after, _) = found
+    stick(table, stuck)
+    await sweep_by_tenant(getattr(stores, table).sweep, days=90)
+    if table == "key_usage":
+        assert [left(own, id) for id in (before, stuck, after)] == [9, 100, 9]
+    else:
+        assert [len(await keys_of(stores, id)) for id in (before, stuck, after)] == [1, 2, 1]
+
+
+async def test_few_keys_go_at_once_since_their_counts_go_with_them(stores: Stores, own: Database) -> None:
+    before, _ = await tenant_with_keys(stores, 1)
+    for _ in range(5):
+        _, keys = await tenant_with_keys(stores, 8, keep_dead_keys_days=1)
+        execute(own.admin_url, DIE.format(column="revoked_at"), 2, keys)
+    assert [(await stores.app_keys.sweep(after=before, limit=500, days=90)).rows for _ in range(3)] == [20, 20, 0]
 
 
 @pytest.mark.parametrize("noun", ["key_usage", "app_keys"])
