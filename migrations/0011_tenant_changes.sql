@@ -57,6 +57,7 @@ BEGIN
              SELECT tenant, unnest(CASE WHEN count(*) > 8 THEN ARRAY[''*''] ELSE array_agg(what) END)
                FROM (SELECT DISTINCT ' || TG_ARGV[0] || ' AS tenant, ' || TG_ARGV[1] || ' AS what FROM '
         || CASE TG_OP WHEN 'DELETE' THEN 'old_rows'
+                WHEN 'INSERT' THEN 'new_rows WHERE ' || TG_ARGV[2]
                 ELSE format('(SELECT %1$s FROM new_rows EXCEPT SELECT %1$s FROM old_rows) AS moved', TG_ARGV[2]) END
         || ') AS found GROUP BY tenant';
     RETURN NULL;

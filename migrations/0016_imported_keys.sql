@@ -13,3 +13,9 @@ GRANT SELECT (algorithm) ON identity.app_keys TO identity_verifier;
 COMMENT ON COLUMN identity.app_keys.algorithm IS
     'How the hash was made of the whole text of a key that another system issued; NULL: issued here. By its id such a row is never verified, since of that text the id is no part.';
 COMMENT ON COLUMN identity.app_keys.prefix_shown IS 'How an imported key begins, as far as its admins may see it: there is nothing else to know it by.';
+
+CREATE TRIGGER gather_imported AFTER INSERT ON identity.app_keys REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION identity.gather_changes('tenant_id', '''*''', 'algorithm IS NOT NULL');
+COMMENT ON TRIGGER gather_imported ON identity.app_keys IS
+    'The one new row that may change a verdict: a text that is known by one hash already, and now is the key of another.';
+ALTER TABLE identity.app_keys ENABLE ALWAYS TRIGGER gather_imported;

@@ -56,6 +56,7 @@ BEGIN
              SELECT tenant, unnest(CASE WHEN count(*) > 8 THEN ARRAY[''*''] ELSE array_agg(what) END)
                FROM (SELECT DISTINCT ' || TG_ARGV[0] || ' AS tenant, ' || TG_ARGV[1] || ' AS what FROM '
         || CASE TG_OP WHEN 'DELETE' THEN 'old_rows'
+                WHEN 'INSERT' THEN 'new_rows WHERE ' || TG_ARGV[2]
                 ELSE format('(SELECT %1$s FROM new_rows EXCEPT SELECT %1$s FROM old_rows) AS moved', TG_ARGV[2]) END
         || ') AS found GROUP BY tenant';
     RETURN NULL;
@@ -129,5 +130,10 @@ CREATE TRIGGER gather_deleted AFTER DELETE ON identity.app_keys REFERENCING OLD 
     FOR EACH STATEMENT EXECUTE FUNCTION identity.gather_changes('tenant_id', '''key '' || id');
 ALTER TABLE identity.app_keys ENABLE ALWAYS TRIGGER gather_updated;
 ALTER TABLE identity.app_keys ENABLE ALWAYS TRIGGER gather_deleted;
+CREATE TRIGGER gather_imported AFTER INSERT ON identity.app_keys REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION identity.gather_changes('tenant_id', '''*''', 'algorithm IS NOT NULL');
+COMMENT ON TRIGGER gather_imported ON identity.app_keys IS
+    'The one new row that may change a verdict: a text that is known by one hash already, and now is the key of another.';
+ALTER TABLE identity.app_keys ENABLE ALWAYS TRIGGER gather_imported;
 ALTER TABLE identity.tenants ENABLE ALWAYS TRIGGER start_changes;
 ALTER TABLE identity.gathered_changes ENABLE ALWAYS TRIGGER number_changes;

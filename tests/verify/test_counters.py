@@ -63,6 +63,13 @@ RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
     ),
     "app_keys.revoke": (lambda s, t, k: s.app_keys.revoke(t, "shop", k), None, KEY),
     "app_keys.delete": (lambda s, t, k: s.app_keys.delete(t, "shop", k), None, KEY),
+    "key_imports.create_many": (
+        lambda s, t, _: s.key_imports.create_many(
+            t, "shop", [NewImportedKey(name="new", hash="ab" * 32, algorithm="sha256-hex")]
+        ),
+        None,
+        ALL,
+    ),
     "users.suspend": (lambda s, t, _: s.users.suspend(t, "ana"), None, ANA),
     "users.activate": (lambda s, t, _: s.users.activate(t, "ana"), lambda s, t, _: s.users.suspend(t, "ana"), ANA),
     "users.lock": (lambda s, t, _: s.users.lock(t, "ana"), None, ANA),
@@ -127,9 +134,6 @@ QUIET: dict[str, Do] = {
     "app_keys.top_up": _top_up,
     "app_keys.issue": lambda s, t, _: s.app_keys.issue(t, "shop", NewAppKey(name="new", user_id="ana")),
     "app_keys.issue_many": lambda s, t, _: s.app_keys.issue_many(t, "shop", [NewAppKey(name=n) for n in NAMED]),
-    "key_imports.create_many": lambda s, t, _: s.key_imports.create_many(
-        t, "shop", [NewImportedKey(name="new", hash="ab" * 32, algorithm="sha256-hex")]
-    ),
     "users.create": lambda s, t, _: s.users.create(t, NewUser(username="bo")),
     "users.create_many": lambda s, t, _: s.users.create_many(t, [NewUser(username=n) for n in NAMED]),
     "users.replace": lambda s, t, _: s.users.replace(t, NewUser(id="ana", username="ann")),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from hashlib import sha256, sha512
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,8 +69,9 @@ def test_answers_are_never_swapped(asked: list[tuple[str, str, str]]) -> None:
             assert (row[0].decode(), row[13], row[14]) == (tenant_id, text, "sha256" if kind == "both" else kind)
 
 
-async def imported_key(org: Organisation, text: str) -> str:
-    new = NewImportedKey(name="till", hash=sha256(text.encode()).hexdigest(), algorithm="sha256-hex")
+async def imported_key(org: Organisation, text: str, by: Literal["sha256", "sha512"] = "sha256") -> str:
+    hash = hashlib.new(by, text.encode()).hexdigest()
+    new = NewImportedKey.model_validate({"name": "till", "hash": hash, "algorithm": f"{by}-hex"})
     [made] = await org.stores.key_imports.create_many(org.id, "shop", [new])
     assert made.key_id is not None
     return made.key_id
@@ -103,3 +105,13 @@ async def test_no_text_is_taken_for_what_another_tenant_remembers(verifier: Veri
     for forged in (f"{text} {org.id}", f"{org.id} {text}", text + org.id, f"{org.id}\0{text}"):
         assert await verifier.look_up(forged) is MALFORMED
         assert await verifier.look_up_imported([("x", forged)]) == [MALFORMED]
+
+
+async def test_a_text_that_is_imported_again_by_the_other_hash_is_not_remembered_as_before(
+    verifier: Verifier, org: Organisation
+) -> None:
+    text = token_hex(20)
+    before = await imported_key(org, text, "sha512")
+    assert [each.key_id for each in await verifier.look_up_imported([(org.id, text)])] == [before]
+    await org.stores.app_keys.revoke(org.id, "shop", await imported_key(org, text, "sha256"))
+    assert [each.code for each in await verifier.look_up_imported([(org.id, text)])] == ["revoked"]
