@@ -1,3 +1,7 @@
+DROP TRIGGER inherit_what_remains ON identity.app_keys;
+DROP TRIGGER inherit_limits ON identity.app_keys;
+DROP FUNCTION identity.inherit_what_remains();
+DROP FUNCTION identity.inherit_limits();
 DROP TABLE identity.key_limits;
 DROP FUNCTION identity.last_refill(jsonb, timestamptz, timestamptz);
 DROP FUNCTION identity.refilled(jsonb, bigint, timestamptz, timestamptz);

@@ -15,6 +15,28 @@ GRANT SELECT (credits, rate_limits, allowed_ips, allowed_routes) ON identity.app
 COMMENT ON COLUMN identity.app_keys.credits IS 'How they are refilled; NULL where it takes none. What remains moves, and so is in key_limits.';
 COMMENT ON COLUMN identity.app_keys.allowed_ips IS 'Networks from which it may be used; empty: from anywhere.';
 
+CREATE FUNCTION identity.inherit_limits() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    old record;
+BEGIN
+    SELECT credits, rate_limits, allowed_ips, allowed_routes INTO old
+      FROM identity.app_keys WHERE tenant_id = NEW.tenant_id AND id = NEW.rotated_from;
+    IF FOUND THEN
+        NEW.credits := old.credits;
+        NEW.rate_limits := old.rate_limits;
+        NEW.allowed_ips := old.allowed_ips;
+        NEW.allowed_routes := old.allowed_routes;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION identity.inherit_limits IS
+    'A worker of the version before these columns rotates a key too, while a new version comes: without this its successor would have no limits.';
+CREATE TRIGGER inherit_limits BEFORE INSERT ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.rotated_from IS NOT NULL AND NEW.credits IS NULL AND NEW.rate_limits = '[]'
+          AND NEW.allowed_ips = '{}' AND NEW.allowed_routes = '[]')
+    EXECUTE FUNCTION identity.inherit_limits();
+
 CREATE FUNCTION identity.refills_due(credits jsonb, refilled_at timestamptz, at timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(greatest(floor(extract(epoch FROM at - refilled_at) / (credits ->> 'refill_interval_s')::bigint), 0), 0)::bigint;
@@ -60,3 +82,18 @@ GRANT SELECT, UPDATE (remaining, refilled_at, counts) ON identity.key_limits TO 
 COMMENT ON TABLE identity.key_limits IS 'What moves of a key''s limits. Apart from app_keys, so that taking moves neither updated_at nor the ETag nor the change counter.';
 COMMENT ON COLUMN identity.key_limits.remaining IS 'Credits as of refilled_at; without a meaning where app_keys.credits is NULL.';
 COMMENT ON COLUMN identity.key_limits.counts IS 'By rate limit and window what was taken in each slot, a twentieth of the window: {"minute 60": {"89012345": 7}}.';
+
+CREATE FUNCTION identity.inherit_what_remains() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
+    SELECT tenant_id, NEW.id, remaining, refilled_at, counts
+      FROM identity.key_limits WHERE tenant_id = NEW.tenant_id AND key_id = NEW.rotated_from
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION identity.inherit_what_remains IS
+    'Of a key that such a worker rotates. A key that has limits and no row here would pass for free.';
+CREATE TRIGGER inherit_what_remains AFTER INSERT ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.rotated_from IS NOT NULL AND (NEW.credits IS NOT NULL OR NEW.rate_limits <> '[]'))
+    EXECUTE FUNCTION identity.inherit_what_remains();

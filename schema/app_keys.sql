@@ -96,7 +96,29 @@ END $$;
 COMMENT ON FUNCTION identity.judge_scopes IS
     'Scopes are judged when they are given, by whichever statement: management scopes for identity, else the app''s allowed_scopes.';
 
+CREATE FUNCTION identity.inherit_limits() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    old record;
+BEGIN
+    SELECT credits, rate_limits, allowed_ips, allowed_routes INTO old
+      FROM identity.app_keys WHERE tenant_id = NEW.tenant_id AND id = NEW.rotated_from;
+    IF FOUND THEN
+        NEW.credits := old.credits;
+        NEW.rate_limits := old.rate_limits;
+        NEW.allowed_ips := old.allowed_ips;
+        NEW.allowed_routes := old.allowed_routes;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION identity.inherit_limits IS
+    'A worker of the version before these columns rotates a key too, while a new version comes: without this its successor would have no limits.';
+
 CREATE TRIGGER touch BEFORE UPDATE ON identity.app_keys FOR EACH ROW EXECUTE FUNCTION identity.touch();
+CREATE TRIGGER inherit_limits BEFORE INSERT ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.rotated_from IS NOT NULL AND NEW.credits IS NULL AND NEW.rate_limits = '[]'
+          AND NEW.allowed_ips = '{}' AND NEW.allowed_routes = '[]')
+    EXECUTE FUNCTION identity.inherit_limits();
 CREATE TRIGGER judge_scopes BEFORE INSERT ON identity.app_keys
     FOR EACH ROW EXECUTE FUNCTION identity.judge_scopes();
 CREATE TRIGGER judge_new_scopes BEFORE UPDATE ON identity.app_keys

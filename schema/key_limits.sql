@@ -43,3 +43,18 @@ GRANT SELECT, UPDATE (remaining, refilled_at, counts) ON identity.key_limits TO 
 COMMENT ON TABLE identity.key_limits IS 'What moves of a key''s limits. Apart from app_keys, so that taking moves neither updated_at nor the ETag nor the change counter.';
 COMMENT ON COLUMN identity.key_limits.remaining IS 'Credits as of refilled_at; without a meaning where app_keys.credits is NULL.';
 COMMENT ON COLUMN identity.key_limits.counts IS 'By rate limit and window what was taken in each slot, a twentieth of the window: {"minute 60": {"89012345": 7}}.';
+
+CREATE FUNCTION identity.inherit_what_remains() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
+    SELECT tenant_id, NEW.id, remaining, refilled_at, counts
+      FROM identity.key_limits WHERE tenant_id = NEW.tenant_id AND key_id = NEW.rotated_from
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION identity.inherit_what_remains IS
+    'Of a key that such a worker rotates. A key that has limits and no row here would pass for free.';
+CREATE TRIGGER inherit_what_remains AFTER INSERT ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.rotated_from IS NOT NULL AND (NEW.credits IS NOT NULL OR NEW.rate_limits <> '[]'))
+    EXECUTE FUNCTION identity.inherit_what_remains();

@@ -21,6 +21,11 @@ ROUTE = {"methods": ["GET"], "path": "/orders/**"}
 LIMITS: dict[str, Any] = {"rate_limits": [MINUTE], "allowed_ips": ["192.0.2.0/24"], "allowed_routes": [ROUTE]}
 REFILL = {"refill_amount": 10, "refill_interval_s": 60}
 
+ROTATED_BEFORE_LIMITS = """
+INSERT INTO identity.app_keys (tenant_id, id, app_id, prefix, secret_hash, name, rotated_from)
+SELECT tenant_id, %s, app_id, prefix, sha256(secret_hash), name, id FROM identity.app_keys WHERE id = %s
+"""
+
 
 async def issued(stores: Stores, org: Organisation, **limits: Any) -> IssuedKey:
     return await stores.app_keys.issue(org.id, "shop", NewAppKey.model_validate({"name": "limited"} | limits))
@@ -211,3 +216,24 @@ async def test_the_successor_has_what_remains_and_the_old_key_keeps_it_for_the_g
     assert successor.model_dump(mode="json", include=set(LIMITS)) == LIMITS
     assert await remaining(anywhere, org, successor) == 5
     assert await remaining(anywhere, org, key) == left
+
+
+@pytest.mark.parametrize("limits", [LIMITS | {"credits": {"remaining": 5} | REFILL}, {}])
+async def test_a_successor_that_the_version_before_limits_makes_has_them_too(
+    stores: Stores, org: Organisation, database: server.Database, limits: dict[str, Any]
+) -> None:
+    key = await issued(stores, org, **limits)
+    id = key.id[:6] + "0" * 16
+    server.execute(database.admin_url, ROTATED_BEFORE_LIMITS, id, key.id)
+    successor = await stores.app_keys.get(org.id, "shop", id)
+    assert successor.model_dump(include={*LIMITS, "credits"}) == key.model_dump(include={*LIMITS, "credits"})
+    rows = server.execute(database.admin_url, "SELECT remaining FROM identity.key_limits WHERE key_id = %s", id)
+    assert rows == ([(5,)] if limits else [])
+
+
+def test_a_key_whose_predecessor_is_gone_has_no_limits(org: Organisation, database: server.Database) -> None:
+    of_one_that_is_gone = ROTATED_BEFORE_LIMITS.replace("name, id", "name, 'gone'")
+    id = org.key.id[:6] + "1" * 16
+    server.execute(database.admin_url, of_one_that_is_gone, id, org.key.id)
+    rows = server.execute(database.admin_url, "SELECT credits, rate_limits FROM identity.app_keys WHERE id = %s", id)
+    assert rows == [(None, [])]

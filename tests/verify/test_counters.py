@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 
+import psycopg
 import pytest
 
 from identity.app_keys import AppKeyChanges, NewAppKey
@@ -234,3 +235,10 @@ async def test_a_purged_tenant_has_no_counter(org: Organisation, database: Datab
     found = execute(database.admin_url, "SELECT n FROM identity.tenant_changes WHERE tenant_id = %s", org.id)
     assert found == []
     assert gathered(database) == 0
+
+
+def test_a_counter_that_rises_moves_no_index(org: Organisation, database: Database) -> None:
+    moved = "SELECT pg_stat_get_xact_tuples_hot_updated('identity.tenant_changes'::regclass)"
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("UPDATE identity.tenant_changes SET n = n + 1 WHERE tenant_id = %s", [org.id])
+        assert connection.execute(moved).fetchone() == (1,)
