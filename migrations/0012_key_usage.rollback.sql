@@ -1,5 +1,4 @@
 REVOKE SELECT (tenant_id, id, revoked_at, expires_at), DELETE ON identity.app_keys FROM identity_platform;
 DROP POLICY sweep ON identity.app_keys;
-DROP INDEX identity.app_keys_by_death;
 DROP TABLE identity.usage_workers;
 DROP TABLE identity.key_usage;

@@ -52,11 +52,8 @@ GRANT SELECT, INSERT (id, sequence), UPDATE (sequence), DELETE ON identity.usage
 COMMENT ON TABLE identity.usage_workers IS 'Which counts of each worker are in, moved in the statement that adds them: so a worker that did not hear whether it was done may send them again.';
 COMMENT ON COLUMN identity.usage_workers.sequence IS 'Of the last that is in.';
 
--- What has been dead for long is found by its index, and may be taken away.
-CREATE INDEX app_keys_by_death ON identity.app_keys (tenant_id, least(revoked_at, expires_at))
-    WHERE least(revoked_at, expires_at) IS NOT NULL;
+-- What has been dead for long may be taken away.
 CREATE POLICY sweep ON identity.app_keys TO identity_platform
     USING (least(revoked_at, expires_at) < now() - interval '1 day');
 GRANT SELECT (tenant_id, id, revoked_at, expires_at), DELETE ON identity.app_keys TO identity_platform;
-COMMENT ON INDEX identity.app_keys_by_death IS 'For keys that have been dead for so long that they go.';
 COMMENT ON POLICY sweep ON identity.app_keys IS 'A day is the least that a tenant''s keep_dead_keys_days can be.';

@@ -4,12 +4,12 @@ ALTER TABLE identity.app_keys
     ADD COLUMN rate_limits    jsonb  NOT NULL DEFAULT '[]',
     ADD COLUMN allowed_ips    text[] NOT NULL DEFAULT '{}',
     ADD COLUMN allowed_routes jsonb  NOT NULL DEFAULT '[]',
-    ADD CONSTRAINT credits_invalid CHECK (jsonb_typeof(credits) = 'object' AND octet_length(credits::text) <= 200),
-    ADD CONSTRAINT refill_incomplete CHECK ((credits ? 'refill_amount') = (credits ? 'refill_interval_s')),
-    ADD CONSTRAINT rate_limits_too_many CHECK (CASE jsonb_typeof(rate_limits) WHEN 'array' THEN jsonb_array_length(rate_limits) <= 5 ELSE false END),
-    ADD CONSTRAINT allowed_ips_too_many CHECK (cardinality(allowed_ips) <= 100),
-    ADD CONSTRAINT allowed_routes_too_many CHECK (CASE jsonb_typeof(allowed_routes) WHEN 'array' THEN jsonb_array_length(allowed_routes) <= 100 ELSE false END),
-    ADD CONSTRAINT management_key_limited CHECK (app_id <> 'identity' OR (credits IS NULL AND rate_limits = '[]' AND cardinality(allowed_ips) = 0 AND allowed_routes = '[]'));
+    ADD CONSTRAINT credits_invalid CHECK (jsonb_typeof(credits) = 'object' AND octet_length(credits::text) <= 200) NOT VALID,
+    ADD CONSTRAINT refill_incomplete CHECK ((credits ? 'refill_amount') = (credits ? 'refill_interval_s')) NOT VALID,
+    ADD CONSTRAINT rate_limits_too_many CHECK (CASE jsonb_typeof(rate_limits) WHEN 'array' THEN jsonb_array_length(rate_limits) <= 5 ELSE false END) NOT VALID,
+    ADD CONSTRAINT allowed_ips_too_many CHECK (cardinality(allowed_ips) <= 100) NOT VALID,
+    ADD CONSTRAINT allowed_routes_too_many CHECK (CASE jsonb_typeof(allowed_routes) WHEN 'array' THEN jsonb_array_length(allowed_routes) <= 100 ELSE false END) NOT VALID,
+    ADD CONSTRAINT management_key_limited CHECK (app_id <> 'identity' OR (credits IS NULL AND rate_limits = '[]' AND cardinality(allowed_ips) = 0 AND allowed_routes = '[]')) NOT VALID;
 GRANT UPDATE (credits, rate_limits, allowed_ips, allowed_routes) ON identity.app_keys TO identity_app;
 GRANT SELECT (credits, rate_limits, allowed_ips, allowed_routes) ON identity.app_keys TO identity_verifier;
 COMMENT ON COLUMN identity.app_keys.credits IS 'How they are refilled; NULL where it takes none. What remains moves, and so is in key_limits.';

@@ -3,11 +3,10 @@ ALTER TABLE identity.app_keys
     ADD COLUMN algorithm text,
     ADD COLUMN prefix_shown text,
     DROP CONSTRAINT secret_hash_invalid,
-    ADD CONSTRAINT secret_hash_invalid CHECK (octet_length(secret_hash) = CASE WHEN algorithm = 'sha512' THEN 64 ELSE 32 END),
-    ADD CONSTRAINT algorithm_invalid CHECK (algorithm IN ('sha256', 'sha512')),
-    ADD CONSTRAINT prefix_shown_invalid CHECK (prefix_shown IS NULL OR (algorithm IS NOT NULL AND length(prefix_shown) BETWEEN 1 AND 16)),
-    ADD CONSTRAINT protected CHECK (app_id <> 'identity' OR algorithm IS NULL);
-CREATE UNIQUE INDEX imported_key_taken ON identity.app_keys (tenant_id, algorithm, secret_hash) WHERE algorithm IS NOT NULL;
+    ADD CONSTRAINT secret_hash_invalid CHECK (octet_length(secret_hash) = CASE WHEN algorithm = 'sha512' THEN 64 ELSE 32 END) NOT VALID,
+    ADD CONSTRAINT algorithm_invalid CHECK (algorithm IN ('sha256', 'sha512')) NOT VALID,
+    ADD CONSTRAINT prefix_shown_invalid CHECK (prefix_shown IS NULL OR (algorithm IS NOT NULL AND length(prefix_shown) BETWEEN 1 AND 16)) NOT VALID,
+    ADD CONSTRAINT protected CHECK (app_id <> 'identity' OR algorithm IS NULL) NOT VALID;
 GRANT SELECT (algorithm) ON identity.app_keys TO identity_verifier;
 
 COMMENT ON COLUMN identity.app_keys.algorithm IS

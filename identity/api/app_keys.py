@@ -159,8 +159,8 @@ async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: 
     A successor with all that the old key had, its text shown as `key`, this once; the old key lives on for
     `grace_s`. A key that rotates itself lives on for a minute at least. PATCH `expires_at` of the old key to end its
     grace or to prolong it. To revoke the successor while the old key lives is the way back: the old one can be rotated
-    again, as if for the first time, and until then keeps its `expires_at`. With a grace, each of the two keys has a copy
-    of the credits and of the room in rate limits that remain, so until it ends both may be spent.
+    again, as if for the first time, and until then keeps its `expires_at`. With a grace both keys have a copy of what
+    remains of credits and rate limits, so until it ends both may be spent.
     """
     grace_s = call.body.grace_s
     if call.principal.key_id == key_id:

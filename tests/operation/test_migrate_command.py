@@ -50,7 +50,7 @@ def test_plan_shows_each_statement_with_its_lock_and_does_nothing() -> None:
     steps = [migrate.files.step_of(migration) for migration in migrate.read()]
     at = -1
     for step in steps:
-        at = lines.index(step.id, at + 1)
+        at = lines.index(step.id + ("" if step.transactional else "  (outside a transaction)"), at + 1)
         for statement in step.statements:
             at = lines.index(statement.strip().splitlines()[0].strip(), at + 1)
             assert lines[at - 1].startswith("-- lock: "), lines[at]
