@@ -74,7 +74,7 @@ SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
    AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys', 'key_usage',
                    'key_limits')
 """
-FEW = 350
+FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
 
 
