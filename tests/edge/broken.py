@@ -43,7 +43,7 @@ def _fails(text: str) -> None:
     raise BugError(text)
 
 
-def lifespan(settings: Any) -> Any:
+def lifespan(settings: Any, seen: Any = None) -> Any:
     raise BugError(f"{settings.main_url} {settings.secret_key.get_secret_value()}")
 
 

@@ -86,7 +86,7 @@ def test_nor_any_other_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     except StartError as error:
         said = str(error)
         assert f"IDENTITY_{name.upper()}" in said
-    if name not in ("data_dir", "host"):
+    if name not in ("data_dir", "metrics_dir", "host"):
         assert found_in(said, [CANARY]) == []
 
 
