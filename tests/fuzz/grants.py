@@ -71,7 +71,7 @@ def issue(world: World, tenant: Tenant, app: App, given: Fields, shown: Fields) 
         raise Refused(400, *codes)
     fields |= {"tenant_id": tenant.id, "app_id": app.id, "rotated_from": None, "rotated_to": None}
     fields |= {"prefix": app.fields["settings"]["key_prefix"] or PREFIXES[fields["type"]]}
-    fields |= {"disabled_at": None, "revoked_at": None, "revoke_reason": None, "last_used_at": None}
+    fields |= {"disabled_at": None, "revoked_at": None, "revoke_reason": None}
     return _kept(world, tenant, fields, shown)
 
 
