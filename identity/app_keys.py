@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from identity import key_text
 from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order
 from identity.errors import Conflict, NotFound
-from identity.fields import AS_WHOLE, Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
+from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 from identity.key_limits import (
     AllowedIps,
     AllowedRoute,
@@ -20,12 +20,10 @@ from identity.key_limits import (
     CreditsPatch,
     RateLimit,
     RateLimits,
-    TopUp,
 )
 
 Type = Literal["secret", "public", "restricted", "service"]
 Environment = Literal["live", "test"]
-Seconds = Annotated[int, Field(ge=0, le=366 * 86400), AS_WHOLE]
 
 PREFIXES: dict[Type, str] = {"secret": "isk", "public": "ipk", "restricted": "irk", "service": "isv"}
 """Not sk_, which scanners take for another vendor's."""
@@ -110,11 +108,6 @@ class AppKeyChanges(Changes):
     allowed_routes: AllowedRoutes = unset()
 
 
-class Rotation(Given):
-    grace_s: Seconds = 0
-    """How long the old key lives on."""
-
-
 class Revocation(Given):
     reason: Text | None = None
 
@@ -195,81 +188,37 @@ SELECT {COLUMNS}
  LIMIT %(limit)s
 """
 
-ISSUE = f"""
-WITH given AS (
-    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix, given.*
+# What ISSUE and IMPORT (of key_imports) have in common.
+GIVEN = """(
+    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix,
+           app.deleted_at AS app_deleted_at, given.*
       FROM jsonb_to_recordset(%(rows)s)
-           AS given (id text, branch_id text, user_id text, prefix text, secret_hash text, type text, environment text,
-                     name text, scopes text[], metadata jsonb, expires_at timestamptz, credits jsonb,
-                     rate_limits jsonb, allowed_ips text[], allowed_routes jsonb)
+           AS given (id text, ordinal int, branch_id text, user_id text, prefix text, secret_hash text, algorithm text,
+                     prefix_shown text, type text, environment text, name text, scopes text[], metadata jsonb,
+                     expires_at timestamptz, credits jsonb, rate_limits jsonb, allowed_ips text[],
+                     allowed_routes jsonb)
       JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
       JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
-), issued AS (
-    INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
-                                   name, scopes, metadata, expires_at, credits, rate_limits, allowed_ips,
-                                   allowed_routes)
-    SELECT %(tenant_id)s, key, app, branch_id, user_id, coalesce(own_prefix, prefix), decode(secret_hash, 'hex'), type,
-           environment, name, scopes, metadata, expires_at, jsonb_strip_nulls(credits - 'remaining'), rate_limits,
-           allowed_ips, allowed_routes
-      FROM given
-     ORDER BY key
-    RETURNING {STORED}, credits
-), limits AS (
-    INSERT INTO identity.key_limits (tenant_id, key_id, remaining)
+)"""
+KEYS_GIVEN = """(tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, algorithm, prefix_shown, type,
+                 environment, name, scopes, metadata, expires_at, credits, rate_limits, allowed_ips, allowed_routes)
+    SELECT %(tenant_id)s, key, app, branch_id, user_id, coalesce(own_prefix, prefix), decode(secret_hash, 'hex'),
+           algorithm, prefix_shown, type, environment, name, scopes, metadata, expires_at,
+           jsonb_strip_nulls(credits - 'remaining'), rate_limits, allowed_ips, allowed_routes
+      FROM given"""
+LIMITS_GIVEN = """(tenant_id, key_id, remaining)
     SELECT %(tenant_id)s, issued.id, coalesce((given.credits ->> 'remaining')::bigint, 0)
       FROM issued JOIN given ON key = issued.id
      WHERE issued.credits IS NOT NULL OR issued.rate_limits <> '[]'
-     ORDER BY key
-    RETURNING tenant_id, key_id, remaining, refilled_at
-)
-SELECT {shown("limits")} FROM issued AS app_keys
-"""
+     ORDER BY key"""
 
-# Rotated once more, after its successor was revoked, it counts how long it was to live before the first rotation, which
-# the revoked one tells: what was left of the old grace would else be the end of the new key too.
-ROTATE = f"""
-WITH held AS (
-    SELECT id AS key,
-           nullif(greatest(coalesce(expires_at, 'infinity'),
-                           (SELECT max(coalesce(undone.expires_at, 'infinity')) FROM identity.app_keys AS undone
-                             WHERE undone.tenant_id = app_keys.tenant_id AND undone.rotated_from = app_keys.id)),
-                  'infinity') AS until
-      FROM identity.app_keys
-     WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
-       AND revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
-       FOR UPDATE OF app_keys
-), left_over AS (
-    SELECT remaining, refilled_at, counts
-      FROM identity.key_limits
-     WHERE tenant_id = %(tenant_id)s AND key_id = (SELECT key FROM held)
-       FOR UPDATE
-), old AS (
-    UPDATE identity.app_keys
-       SET revoked_at = CASE WHEN %(grace_s)s = 0 THEN clock_timestamp() END,
-           revoke_reason = CASE WHEN %(grace_s)s = 0 THEN 'rotated' END,
-           expires_at = CASE WHEN %(grace_s)s = 0 THEN expires_at
-                             ELSE least(until, clock_timestamp() + make_interval(secs => %(grace_s)s)) END
-      FROM held
-     WHERE tenant_id = %(tenant_id)s AND id = key
-    RETURNING tenant_id, id, app_id, branch_id, user_id, prefix, type, environment, name, scopes, metadata, until,
-              credits, rate_limits, allowed_ips, allowed_routes
-), moved AS (
-    UPDATE identity.key_limits
-       SET remaining = 0
-     WHERE %(grace_s)s = 0 AND tenant_id = %(tenant_id)s AND key_id = (SELECT id FROM old)
-       AND EXISTS (SELECT FROM left_over WHERE left_over.remaining > 0)
-), issued AS (
-    INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment,
-                                   name, scopes, metadata, expires_at, rotated_from, credits, rate_limits, allowed_ips,
-                                   allowed_routes)
-    SELECT tenant_id, left(id, 6) || %(random_id)s, app_id, branch_id, user_id, prefix, %(secret_hash)s, type,
-           environment, name, scopes, metadata, until, id, credits, rate_limits, allowed_ips, allowed_routes
-      FROM old
+ISSUE = f"""
+WITH given AS {GIVEN}, issued AS (
+    INSERT INTO identity.app_keys {KEYS_GIVEN}
+     ORDER BY key
     RETURNING {STORED}, credits
 ), limits AS (
-    INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
-    SELECT issued.tenant_id, issued.id, remaining, refilled_at, counts
-      FROM issued, left_over
+    INSERT INTO identity.key_limits {LIMITS_GIVEN}
     RETURNING tenant_id, key_id, remaining, refilled_at
 )
 SELECT {shown("limits")} FROM issued AS app_keys
@@ -313,23 +262,6 @@ WITH given AS (
     RETURNING tenant_id, key_id, remaining, refilled_at
 )
 SELECT {shown("limits")} FROM changed AS app_keys
-"""
-
-TOP_UP = f"""
-WITH clock AS (
-    SELECT clock_timestamp() AS at
-), limits AS (
-    UPDATE identity.key_limits AS limits
-       SET remaining = coalesce(%(set)s, identity.refilled(credits, remaining, refilled_at, at) + %(add)s),
-           refilled_at = identity.last_refill(credits, refilled_at, at)
-      FROM identity.app_keys AS key, clock
-     WHERE limits.tenant_id = %(tenant_id)s AND key_id = %(id)s AND key.tenant_id = limits.tenant_id AND key.id = key_id
-       AND app_id = %(app_id)s AND credits IS NOT NULL
-    RETURNING limits.tenant_id, key_id, remaining, refilled_at
-)
-SELECT {shown("limits")}
-  FROM identity.app_keys
- WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND EXISTS (SELECT FROM limits)
 """
 
 SET_DISABLED = f"""
@@ -396,7 +328,7 @@ class AppKeyStore(Store[AppKey]):
         if len(keys) < len(news):
             raise NotFound("app_not_found", "No such app.")
         issued = in_order(secrets, keys, "id", lambda id: id[-key_text.RANDOM_ID_CHARS :])
-        return [_with_text(key, secret) for key, secret in zip(issued, secrets.values(), strict=True)]
+        return [with_text(key, secret) for key, secret in zip(issued, secrets.values(), strict=True)]
 
     async def get(self, tenant_id: str, app_id: str, id: str) -> AppKey:
         return await self._one(GET, tenant_id, app_id=app_id, id=id)
@@ -423,24 +355,6 @@ class AppKeyStore(Store[AppKey]):
         found = await self._run(HELD_SCOPES, tenant_id, user_id=user_id, branch_id=branch_id)
         return [row["scope"] for row in found]
 
-    async def rotate(self, tenant_id: str, app_id: str, id: str, *, grace_s: int = 0) -> IssuedKey:
-        """A successor with all that the old key had. The old one lives on for the grace, or is revoked at once.
-        Conflict already_rotated, or key_not_live where it is revoked, disabled or expired.
-
-        To revoke the successor while the old one lives is the way back: the old one rotates again as if for the first
-        time. Until then it keeps the end that its grace set, since revoking lengthens nobody's life; an update of
-        `expires_at` does."""
-        secret = key_text.new_secret()
-        made = {"random_id": key_text.new_random_id(), "secret_hash": key_text.hash_secret(secret)}
-        try:
-            successor = await self._first(ROTATE, tenant_id, app_id=app_id, id=id, grace_s=grace_s, **made)
-        except NotFound:
-            raise key_not_live() from None  # its owner, branch or app is a tombstone
-        if successor is None:
-            await self.get(tenant_id, app_id, id)
-            raise key_not_live()
-        return _with_text(successor, secret)
-
     async def update(
         self, tenant_id: str, app_id: str, id: str, changes: AppKeyChanges, *, if_match: IfMatch = None
     ) -> AppKey:
@@ -449,14 +363,6 @@ class AppKeyStore(Store[AppKey]):
     async def update_many(self, tenant_id: str, app_id: str, changes: Mapping[str, AppKeyChanges]) -> list[AppKey]:
         """All or none, in the order given; an error's ordinal says which was wrong."""
         return await self._update_all(UPDATE, GET_MANY, tenant_id, changes, app_id=app_id)
-
-    async def top_up(self, tenant_id: str, app_id: str, id: str, given: TopUp) -> AppKey:
-        """Adds credits to those that remain, or sets them, whatever is taken meanwhile."""
-        key = await self._first(TOP_UP, tenant_id, app_id=app_id, id=id, add=given.add, set=given.set)
-        if key is None:
-            await self.get(tenant_id, app_id, id)
-            raise Conflict("no_credits", "This key takes no credits: change it to have some first.")
-        return key
 
     async def disable(self, tenant_id: str, app_id: str, id: str) -> AppKey:
         return await self._set_disabled(tenant_id, app_id, id, disabled=True)
@@ -498,10 +404,6 @@ class AppKeyStore(Store[AppKey]):
         return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())
 
 
-def key_not_live() -> Conflict:
-    return Conflict("key_not_live", "Only a live key can be rotated: this one is revoked, disabled, expired or dead.")
-
-
-def _with_text(key: AppKey, secret: str) -> IssuedKey:
+def with_text(key: AppKey, secret: str) -> IssuedKey:
     text = key_text.compose(key.prefix, key.environment, key.id, secret)
     return IssuedKey(**key.model_dump(), key=text)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, JsonValue, StringConstraints, WithJsonSchema, model_validator
 
 from identity import key_text
-from identity.app_keys import PREFIXES, AppKey, NewAppKey
+from identity.app_keys import GIVEN, KEYS_GIVEN, LIMITS_GIVEN, PREFIXES, AppKey, NewAppKey
 from identity.db import Rollback, Store, jsonb
 from identity.errors import IdentityError, NotFound, Unavailable
 from identity.fields import Given, Printable
@@ -113,42 +113,27 @@ MISSING = {
 NOT_JUDGED = "Not imported, since too many others are wrong: mend those first, then import it again."
 
 # In the order of what they wait for: two imports of the same keys would else die of deadlock.
-IMPORT = """
-WITH given AS (
-    SELECT tenant.ref || given.id AS key, app.id AS app, app.settings ->> 'key_prefix' AS own_prefix, given.*,
-           CASE WHEN app.deleted_at IS NOT NULL THEN 'app_not_found'
+IMPORT = f"""
+WITH asked AS {GIVEN}, given AS (
+    SELECT asked.*,
+           CASE WHEN app_deleted_at IS NOT NULL THEN 'app_not_found'
                 WHEN branch_id IS NOT NULL AND (
                      SELECT id FROM identity.branches AS branch
                       WHERE branch.tenant_id = %(tenant_id)s AND branch.app_id = %(app_id)s
-                        AND branch.id = given.branch_id AND branch.deleted_at IS NULL) IS NULL THEN 'branch_not_found'
+                        AND branch.id = asked.branch_id AND branch.deleted_at IS NULL) IS NULL THEN 'branch_not_found'
                 WHEN user_id IS NOT NULL AND (
                      SELECT id FROM identity.users AS owner
-                      WHERE owner.tenant_id = %(tenant_id)s AND owner.id = given.user_id
+                      WHERE owner.tenant_id = %(tenant_id)s AND owner.id = asked.user_id
                         AND owner.deleted_at IS NULL) IS NULL THEN 'user_not_found' END AS missing
-      FROM jsonb_to_recordset(%(rows)s)
-           AS given (id text, ordinal int, branch_id text, user_id text, prefix text, secret_hash text, algorithm text,
-                     prefix_shown text, type text, environment text, name text, scopes text[], metadata jsonb,
-                     expires_at timestamptz, credits jsonb, rate_limits jsonb, allowed_ips text[],
-                     allowed_routes jsonb)
-      JOIN identity.tenants AS tenant ON tenant.id = %(tenant_id)s
-      JOIN identity.apps AS app ON app.tenant_id = tenant.id AND app.id = %(app_id)s
-), imported AS (
-    INSERT INTO identity.app_keys (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, algorithm,
-                                   prefix_shown, type, environment, name, scopes, metadata, expires_at, credits,
-                                   rate_limits, allowed_ips, allowed_routes)
-    SELECT %(tenant_id)s, key, app, branch_id, user_id, coalesce(own_prefix, prefix), decode(secret_hash, 'hex'),
-           algorithm, prefix_shown, type, environment, name, scopes, metadata, expires_at,
-           jsonb_strip_nulls(credits - 'remaining'), rate_limits, allowed_ips, allowed_routes
-      FROM given
+      FROM asked
+), issued AS (
+    INSERT INTO identity.app_keys {KEYS_GIVEN}
      WHERE missing IS NULL
      ORDER BY algorithm, secret_hash, ordinal
         ON CONFLICT (tenant_id, algorithm, secret_hash) WHERE algorithm IS NOT NULL DO NOTHING
-    RETURNING tenant_id, id, credits, rate_limits
+    RETURNING id, credits, rate_limits
 ), limits AS (
-    INSERT INTO identity.key_limits (tenant_id, key_id, remaining)
-    SELECT tenant_id, imported.id, coalesce((given.credits ->> 'remaining')::bigint, 0)
-      FROM imported JOIN given ON key = imported.id
-     WHERE imported.credits IS NOT NULL OR imported.rate_limits <> '[]'
+    INSERT INTO identity.key_limits {LIMITS_GIVEN}
 )
 SELECT ordinal, missing FROM given WHERE missing IS NOT NULL
 """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
-from identity.fields import AS_WHOLE, Document, Given, patch_of, shown, unset
+from identity.fields import AS_WHOLE, Document, patch_of, shown
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -115,21 +115,6 @@ class AllowedRoute(Document):
     path: Annotated[
         str, StringConstraints(min_length=1, max_length=500), AfterValidator(_pattern), shown(format="path-pattern")
     ]
-
-
-class TopUp(Given):
-    """Exactly one of the two."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    add: Added = unset()
-    set: Remaining = unset()
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("give either add or set")
-        return self
 
 
 AllowedIp = Annotated[str, StringConstraints(max_length=50), AfterValidator(_network), shown(format="network")]

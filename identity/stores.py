@@ -12,8 +12,10 @@ from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
 from identity.errors import Conflict, StartError, Unavailable
 from identity.idempotency import IdempotencyStore
+from identity.key_credits import KeyCredits
 from identity.key_imports import KeyImports
 from identity.key_leaks import KeyLeakStore
+from identity.key_rotations import KeyRotations
 from identity.key_text import REF_CHARS, KeyText
 from identity.key_usage import KeyUsageStore
 from identity.settings import Settings
@@ -35,6 +37,8 @@ class Stores:
         self.users = UserStore(session)
         self.user_apps = UserAppStore(session)
         self.app_keys = AppKeyStore(session)
+        self.key_rotations = KeyRotations(session)
+        self.key_credits = KeyCredits(session)
         self.key_imports = KeyImports(session)
         self.key_leaks = KeyLeakStore(session)
         self.key_usage = KeyUsageStore(session)

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from identity.api.call import Answer, Call
 from identity.api.problems import invalid
 from identity.api.routes import Table
-from identity.app_keys import AppKey, AppKeyChanges, AppKeyFilter, IssuedKey, NewAppKey, Revocation, Rotation
+from identity.app_keys import AppKey, AppKeyChanges, AppKeyFilter, IssuedKey, NewAppKey, Revocation
 from identity.apps import IDENTITY
 from identity.auth import must_outrank
 from identity.db import Page
 from identity.errors import Conflict
+from identity.key_credits import TopUp
 from identity.key_imports import ImportVerdict, ImportVerdicts, KeyImport, NewImportedKey
-from identity.key_limits import TopUp
+from identity.key_rotations import Rotation
 from identity.stores import Stores
 
 table = Table("keys")
@@ -166,7 +167,7 @@ async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: 
     if call.principal.key_id == key_id:
         grace_s = max(grace_s, SELF_ROTATION_GRACE_S)
     async with outranked(call) as stores:
-        key = await stores.app_keys.rotate(tenant_id, app_id, key_id, grace_s=grace_s)
+        key = await stores.key_rotations.rotate(tenant_id, app_id, key_id, grace_s=grace_s)
     return Answer(201, key, f"/v1/tenants/{tenant_id}/apps/{app_id}/keys/{key.id}")
 
 
@@ -187,7 +188,7 @@ async def top_up_key(call: Call[TopUp], tenant_id: str, app_id: str, key_id: str
     the ETag.
     """
     async with outranked(call) as stores:
-        return await stores.app_keys.top_up(tenant_id, app_id, key_id, call.body)
+        return await stores.key_credits.top_up(tenant_id, app_id, key_id, call.body)
 
 
 @table.action(f"{ONE}/revoke", scope="keys:write", takes=Revocation, answers=AppKey)

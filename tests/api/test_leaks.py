@@ -224,7 +224,7 @@ async def test_another_tenant_sees_nothing_of_it(anybody: Api, org: Organisation
 
 
 async def test_the_rotation_of_a_leaked_key_lives_on(anybody: Api, org: Organisation) -> None:
-    new = await org.stores.app_keys.rotate(org.id, "shop", org.key.id, grace_s=3600)
+    new = await org.stores.key_rotations.rotate(org.id, "shop", org.key.id, grace_s=3600)
     await reported(anybody, org.key.key)
     assert (await code_of(org, org.key), await code_of(org, new)) == ("revoked", "valid")
 

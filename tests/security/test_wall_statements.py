@@ -13,7 +13,19 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from identity import app_keys, apps, branches, key_imports, key_leaks, key_usage, tenants, user_apps, users
+from identity import (
+    app_keys,
+    apps,
+    branches,
+    key_credits,
+    key_imports,
+    key_leaks,
+    key_rotations,
+    key_usage,
+    tenants,
+    user_apps,
+    users,
+)
 from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.stores import Stores, create_tenant, open_stores
@@ -22,7 +34,19 @@ from tests.conftest import Organisation, settings_for, unique
 from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
-MODULES = (tenants, apps, branches, users, user_apps, app_keys, key_imports, key_leaks, key_usage)
+MODULES = (
+    tenants,
+    apps,
+    branches,
+    users,
+    user_apps,
+    app_keys,
+    key_rotations,
+    key_credits,
+    key_imports,
+    key_leaks,
+    key_usage,
+)
 STATEMENTS = {
     f"{module.__name__.removeprefix('identity.')}.{name}": (module, value)
     for module in MODULES
@@ -47,7 +71,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         apps: "shop",
         branches: "mad",
         users: "ana",
-        app_keys: org.key.id,
+        **dict.fromkeys((app_keys, key_rotations, key_credits), org.key.id),
         key_leaks: org.key.id,
     }.get(module)
     row: dict[str, Any] = {
@@ -82,8 +106,10 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
     given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
     given |= {"source": "taken over", "url": None}
-    patch = {"key": id, "changes": CHANGES}
-    return given | {"changes": Jsonb(CHANGES), "rows": Jsonb([CHANGES | row | patch])}
+    rows = [CHANGES | row | {"key": id, "changes": CHANGES}]
+    if module is key_imports:  # which tells of those alone that are refused
+        rows.append(rows[0] | {"id": "1" * 16, "ordinal": 1, "user_id": "nobody"})
+    return given | {"changes": Jsonb(CHANGES), "rows": Jsonb(rows)}
 
 
 def run(connection: Connection, statement: str, given: dict[str, Any], scope: str | None) -> list[dict[str, Any]] | str:

@@ -77,7 +77,7 @@ async def test_twenty_rotations_at_once_leave_one_successor(
     keys = patient.app_keys
     async with patient.transaction() as tx:
         await tx.app_keys.hold(org.id, "shop", org.key.id)
-        rotations = [keys.rotate(org.id, "shop", org.key.id, grace_s=grace_s) for _ in range(20)]
+        rotations = [patient.key_rotations.rotate(org.id, "shop", org.key.id, grace_s=grace_s) for _ in range(20)]
         found = asyncio.ensure_future(outcomes(rotations))
         await all_wait(database)
     assert await found == {"done": 1, code: 19}

@@ -10,7 +10,8 @@ import pytest
 from identity.app_keys import AppKeyChanges, IssuedKey, NewAppKey
 from identity.apps import IDENTITY
 from identity.errors import Conflict, Invalid, NotFound
-from identity.key_limits import Credits, TopUp
+from identity.key_credits import TopUp
+from identity.key_limits import Credits
 from identity.stores import Stores
 from tests import server
 from tests.conftest import Organisation
@@ -154,7 +155,7 @@ async def test_what_has_begun_of_an_interval_is_kept(
     key = await issued(stores, org, credits={"remaining": 5} | REFILL)
     let_pass(database, key.id, 90)
     assert (await changed(stores, org, key, name="renamed")).credits.remaining == 15
-    assert (await stores.app_keys.top_up(org.id, "shop", key.id, TopUp(add=1))).credits == Credits(
+    assert (await stores.key_credits.top_up(org.id, "shop", key.id, TopUp(add=1))).credits == Credits(
         remaining=16, **REFILL
     )
     let_pass(database, key.id, 31)
@@ -164,27 +165,27 @@ async def test_what_has_begun_of_an_interval_is_kept(
 async def test_topping_up_adds_or_sets_and_moves_no_etag(anywhere: Stores, org: Organisation) -> None:
     key = await issued(anywhere, org, credits={"remaining": 5})
     for given, after in ((TopUp(add=3), 8), (TopUp(set=2), 2), (TopUp(set=0), 0)):
-        found = await anywhere.app_keys.top_up(org.id, "shop", key.id, given)
+        found = await anywhere.key_credits.top_up(org.id, "shop", key.id, given)
         assert found.credits == Credits(remaining=after)
         assert found.updated_at == key.updated_at
 
 
 async def test_what_is_added_at_once_is_added_all(stores: Stores, org: Organisation) -> None:
     key = await issued(stores, org, credits={"remaining": 0})
-    await asyncio.gather(*(stores.app_keys.top_up(org.id, "shop", key.id, TopUp(add=n)) for n in range(1, 31)))
+    await asyncio.gather(*(stores.key_credits.top_up(org.id, "shop", key.id, TopUp(add=n)) for n in range(1, 31)))
     assert await remaining(stores, org, key) == sum(range(31))
 
 
 async def test_more_than_may_be_is_refused(anywhere: Stores, org: Organisation) -> None:
     key = await issued(anywhere, org, credits={"remaining": 1})
     async with refused(anywhere, Conflict, "credits_max_reached"):
-        await anywhere.app_keys.top_up(org.id, "shop", key.id, TopUp(add=10**15))
+        await anywhere.key_credits.top_up(org.id, "shop", key.id, TopUp(add=10**15))
 
 
 async def test_a_key_that_takes_no_credits_is_not_topped_up(anywhere: Stores, org: Organisation) -> None:
     key = await issued(anywhere, org, rate_limits=[MINUTE])
     async with refused(anywhere, Conflict, "no_credits"):
-        await anywhere.app_keys.top_up(org.id, "shop", key.id, TopUp(add=1))
+        await anywhere.key_credits.top_up(org.id, "shop", key.id, TopUp(add=1))
 
 
 async def test_no_key_of_another_app_or_tenant_is_topped_up(
@@ -193,7 +194,7 @@ async def test_no_key_of_another_app_or_tenant_is_topped_up(
     key = await issued(anywhere, org, credits={"remaining": 1})
     for place in ((org.id, IDENTITY), (other_org.id, "shop")):
         async with refused(anywhere, NotFound, "key_not_found"):
-            await anywhere.app_keys.top_up(*place, key.id, TopUp(add=1))
+            await anywhere.key_credits.top_up(*place, key.id, TopUp(add=1))
     assert await remaining(anywhere, org, key) == 1
 
 
@@ -211,7 +212,7 @@ async def test_the_successor_has_what_remains_and_the_old_key_keeps_it_for_the_g
     anywhere: Stores, org: Organisation, grace_s: int, left: int
 ) -> None:
     key = await issued(anywhere, org, **LIMITS, credits={"remaining": 5} | REFILL)
-    successor = await anywhere.app_keys.rotate(org.id, "shop", key.id, grace_s=grace_s)
+    successor = await anywhere.key_rotations.rotate(org.id, "shop", key.id, grace_s=grace_s)
     assert successor.credits == Credits(remaining=5, **REFILL)
     assert successor.model_dump(mode="json", include=set(LIMITS)) == LIMITS
     assert await remaining(anywhere, org, successor) == 5

@@ -17,7 +17,7 @@ PERSISTENT = {"app_id", "branch_id", "user_id", "prefix", "type", "environment",
 
 
 async def rotated(stores: Stores, org: Organisation, grace_s: int) -> IssuedKey:
-    return await stores.app_keys.rotate(org.id, "shop", org.key.id, grace_s=grace_s)
+    return await stores.key_rotations.rotate(org.id, "shop", org.key.id, grace_s=grace_s)
 
 
 async def test_disabling_and_enabling_move_once(anywhere: Stores, org: Organisation) -> None:
@@ -47,10 +47,12 @@ async def test_a_deleted_key_leaves_no_trace(anywhere: Stores, org: Organisation
     assert (await anywhere.app_keys.list(org.id, AppKeyFilter(app_id="shop"))).items == []
 
 
-@pytest.mark.parametrize("verb", ["get", "disable", "enable", "revoke", "rotate", "delete", "hold"])
+@pytest.mark.parametrize("verb", ["get", "disable", "enable", "revoke", "delete", "hold"])
 async def test_a_key_is_nothing_in_another_app(anywhere: Stores, org: Organisation, verb: str) -> None:
     async with refused(anywhere, NotFound, "key_not_found"):
         await getattr(anywhere.app_keys, verb)(org.id, "shop", org.admin_key.id)
+    async with refused(anywhere, NotFound, "key_not_found"):
+        await anywhere.key_rotations.rotate(org.id, "shop", org.admin_key.id)
     assert await anywhere.app_keys.find(org.id, org.admin_key.id) is not None
 
 
@@ -134,7 +136,7 @@ async def test_revoking_the_successor_undoes_a_rotation_and_leaves_a_way_on(
 async def test_both_records_show_the_other(anywhere: Stores, org: Organisation) -> None:
     keys = anywhere.app_keys
     new = await rotated(anywhere, org, 0)
-    newer = await keys.rotate(org.id, "shop", new.id)
+    newer = await anywhere.key_rotations.rotate(org.id, "shop", new.id)
     chain = [await keys.get(org.id, "shop", id) for id in (org.key.id, new.id, newer.id)]
     assert [key.rotated_from for key in chain] == [None, org.key.id, new.id]
     assert [key.rotated_to for key in chain] == [new.id, newer.id, None]
@@ -208,7 +210,7 @@ async def test_within_its_grace_the_old_key_s_end_can_be_moved(
 async def test_a_successor_outlives_its_predecessor_and_rotates_itself(anywhere: Stores, org: Organisation) -> None:
     new = await rotated(anywhere, org, 0)
     await anywhere.app_keys.delete(org.id, "shop", org.key.id)
-    newer = await anywhere.app_keys.rotate(org.id, "shop", new.id)
+    newer = await anywhere.key_rotations.rotate(org.id, "shop", new.id)
     assert (newer.rotated_from, (await anywhere.app_keys.get(org.id, "shop", new.id)).rotated_from) == (
         new.id,
         org.key.id,
@@ -232,6 +234,6 @@ async def test_a_key_that_hangs_on_a_tombstone_does_not_rotate(stores: Stores, o
     else:
         await stores.branches.delete(org.id, "shop", "mad")
     with pytest.raises(Conflict) as refused:
-        await stores.app_keys.rotate(org.id, "shop", org.key.id)
+        await stores.key_rotations.rotate(org.id, "shop", org.key.id)
     assert refused.value.code == "key_not_live"
     assert (await stores.app_keys.get(org.id, "shop", org.key.id)).revoked_at is None

@@ -18,8 +18,8 @@ from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
 from identity.apps import AppFilter
 from identity.branches import BranchChanges, BranchFilter, NewBranch
 from identity.db import Session, settings_of
+from identity.key_credits import TopUp
 from identity.key_imports import NewImportedKey
-from identity.key_limits import TopUp
 from identity.key_text import KeyText
 from identity.key_usage import UsageFilter
 from identity.stores import Stores, open_stores
@@ -210,8 +210,8 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"app_keys_by_branch"},
     ),
     "change a key": (lambda s, key: s.app_keys.update("vast", "shop", key, AppKeyChanges(name="K")), OF_ITS_KEY),
-    "rotate a key": (lambda s, key: s.app_keys.rotate("vast", "shop", key, grace_s=60), OF_ITS_KEY),
-    "top a key up": (lambda s, key: s.app_keys.top_up("vast", "shop", key, TopUp(add=1)), {"key_limit_taken"}),
+    "rotate a key": (lambda s, key: s.key_rotations.rotate("vast", "shop", key, grace_s=60), OF_ITS_KEY),
+    "top a key up": (lambda s, key: s.key_credits.top_up("vast", "shop", key, TopUp(add=1)), {"key_limit_taken"}),
     "revoke a key": (lambda s, key: s.app_keys.revoke("vast", "shop", key), OF_ITS_KEY),
     "report a leak": (
         lambda s, key: s.key_leaks.report(

@@ -64,7 +64,7 @@ OPERATIONS: dict[str, Operation] = {
     "app_keys.issue": lambda s, org: s.app_keys.issue(org.id, "shop", NewAppKey(name="new")),
     "app_keys.get": lambda s, org: s.app_keys.get(org.id, "shop", org.key.id),
     "app_keys.list": lambda s, org: s.app_keys.list(org.id),
-    "app_keys.rotate": lambda s, org: s.app_keys.rotate(org.id, "shop", org.key.id),
+    "key_rotations.rotate": lambda s, org: s.key_rotations.rotate(org.id, "shop", org.key.id),
     "app_keys.update": lambda s, org: s.app_keys.update(org.id, "shop", org.key.id, AppKeyChanges(name="new")),
     "app_keys.disable": lambda s, org: s.app_keys.disable(org.id, "shop", org.key.id),
     "app_keys.revoke": lambda s, org: s.app_keys.revoke(org.id, "shop", org.key.id),

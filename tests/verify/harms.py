@@ -52,7 +52,7 @@ def _change(changes: AppKeyChanges) -> Callable[[Organisation], Awaitable[object
 
 HARMS = {
     "key revoked": Harm(lambda org: org.stores.app_keys.revoke(org.id, "shop", org.key.id), dead("revoked")),
-    "key rotated": Harm(lambda org: org.stores.app_keys.rotate(org.id, "shop", org.key.id), dead("revoked")),
+    "key rotated": Harm(lambda org: org.stores.key_rotations.rotate(org.id, "shop", org.key.id), dead("revoked")),
     "key disabled": Harm(lambda org: org.stores.app_keys.disable(org.id, "shop", org.key.id), dead("disabled")),
     "key deleted": Harm(lambda org: org.stores.app_keys.delete(org.id, "shop", org.key.id), dead("not_found")),
     "key expired": Harm(lambda org: asyncio.sleep(EXPIRES_AFTER_S), dead("expired")),

@@ -11,8 +11,8 @@ import pytest
 from identity.app_keys import AppKeyChanges, NewAppKey
 from identity.apps import AppChanges, NewApp
 from identity.branches import BranchChanges, NewBranch
+from identity.key_credits import TopUp
 from identity.key_imports import NewImportedKey
-from identity.key_limits import TopUp
 from identity.stores import Stores
 from identity.tenants import NewTenant, TenantChanges
 from identity.users import NewUser, UserChanges
@@ -44,7 +44,7 @@ KEY, ANA, ALL = {"key"}, {"user ana"}, {"*"}
 async def _top_up(stores: Stores, tenant_id: str, _: str) -> None:
     new = NewAppKey.model_validate({"name": "new", "credits": {"remaining": 1}})
     key = await stores.app_keys.issue(tenant_id, "shop", new)
-    await stores.app_keys.top_up(tenant_id, "shop", key.id, TopUp(add=1))
+    await stores.key_credits.top_up(tenant_id, "shop", key.id, TopUp(add=1))
 
 
 RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
@@ -54,8 +54,8 @@ RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
         None,
         KEY,
     ),
-    "app_keys.rotate": (lambda s, t, k: s.app_keys.rotate(t, "shop", k), None, KEY),
-    "app_keys.rotate with a grace": (lambda s, t, k: s.app_keys.rotate(t, "shop", k, grace_s=60), None, KEY),
+    "key_rotations.rotate": (lambda s, t, k: s.key_rotations.rotate(t, "shop", k), None, KEY),
+    "key_rotations.rotate with a grace": (lambda s, t, k: s.key_rotations.rotate(t, "shop", k, grace_s=60), None, KEY),
     "app_keys.disable": (lambda s, t, k: s.app_keys.disable(t, "shop", k), None, KEY),
     "app_keys.enable": (
         lambda s, t, k: s.app_keys.enable(t, "shop", k),
@@ -132,7 +132,7 @@ RAISED_BY: dict[str, tuple[Do, Do | None, set[str]]] = {
 """What is done, what before it, and what it names."""
 
 QUIET: dict[str, Do] = {
-    "app_keys.top_up": _top_up,
+    "key_credits.top_up": _top_up,
     "app_keys.issue": lambda s, t, _: s.app_keys.issue(t, "shop", NewAppKey(name="new", user_id="ana")),
     "app_keys.issue_many": lambda s, t, _: s.app_keys.issue_many(t, "shop", [NewAppKey(name=n) for n in NAMED]),
     "users.create": lambda s, t, _: s.users.create(t, NewUser(username="bo")),
@@ -211,7 +211,8 @@ async def test_what_no_verdict_says_leaves_the_counter_alone(org: Organisation, 
 
 
 def test_every_writing_method_of_the_stores_of_a_verdict_is_tried_here(stores: Stores) -> None:
-    nouns = ("tenants", "apps", "branches", "users", "user_apps", "app_keys", "key_imports")
+    nouns = ["tenants", "apps", "branches", "users", "user_apps"]
+    nouns += ["app_keys", "key_rotations", "key_credits", "key_imports"]
     found = {
         f"{noun}.{verb}"
         for noun in nouns

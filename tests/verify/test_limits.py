@@ -21,7 +21,7 @@ from identity import embedded
 from identity.app_keys import AppKeyChanges, IssuedKey, NewAppKey
 from identity.db import Connection, settings_of
 from identity.errors import Unavailable
-from identity.key_limits import TopUp
+from identity.key_credits import TopUp
 from identity.settings import Settings
 from identity.stores import Stores
 from identity.verify import Seen, Verification, open_verifier
@@ -172,7 +172,7 @@ async def test_topping_up_and_taking_at_once_lose_nothing(org: Organisation, set
     key = await issued(org, credits={"remaining": 100})
     add = TopUp(add=1)
     async with worker(settings) as (_, one), worker(settings) as (_, other):
-        topping = [org.stores.app_keys.top_up(org.id, "shop", key.id, add) for _ in range(50)]
+        topping = [org.stores.key_credits.top_up(org.id, "shop", key.id, add) for _ in range(50)]
         taking = [take(limits, key) for _ in range(60) for limits in (one, other)]
         found, _ = await asyncio.gather(codes(*taking), asyncio.gather(*topping))
     assert await remaining(org.stores, key) + found["valid"] == 150
