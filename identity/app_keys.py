@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from identity import key_text
-from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep
 from identity.errors import Conflict, NotFound
 from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 from identity.key_limits import (
@@ -286,27 +286,16 @@ DELETE FROM identity.app_keys
 RETURNING {COLUMNS}
 """
 
-# By one worker at a time, some tenants after others: each says itself how long its dead keys are kept. Eight of one
-# tenant: its workers would hear of more as of a change of everything, and forget every verdict. Twenty in all:
-# each takes its counts along, thousands of them.
-SWEEP = """
-WITH asked AS (
-    SELECT id, now() - make_interval(days => coalesce((settings -> 'keep_dead_keys_days')::int, %(days)s)) AS since
-      FROM identity.tenants
-     WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep app_keys', 0)))
-     ORDER BY id LIMIT %(tenants)s
-), gone AS (
-    DELETE FROM identity.app_keys
-     WHERE (tenant_id, id) IN (
-           SELECT dead.* FROM asked CROSS JOIN LATERAL (
-               SELECT tenant_id, id FROM identity.app_keys
-                WHERE tenant_id = asked.id AND least(revoked_at, expires_at) < asked.since
-                ORDER BY least(revoked_at, expires_at) LIMIT 8) AS dead
-            LIMIT least(%(limit)s, 20))
-    RETURNING tenant_id
+# Eight of one tenant: its workers would hear of more as of a change of everything, and forget every verdict. Twenty in
+# all: each takes its counts along, thousands of them.
+SWEEP = sweep(
+    "app_keys",
+    "tenant_id, id",
+    "least(revoked_at, expires_at)",
+    "keep_dead_keys_days",
+    of_one="8",
+    of_all="least(%(limit)s, 20)",
 )
-SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
-"""
 
 
 class AppKeyStore(Store[AppKey]):

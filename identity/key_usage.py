@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from identity.db import Row, Store, Swept
+from identity.db import Row, Store, Swept, sweep
 from identity.errors import FieldError, Invalid
 from identity.fields import Given, Instant
 
@@ -74,25 +74,7 @@ COUNTS_OF_APP = _counts(
     "AND key_id IN (SELECT id FROM identity.app_keys WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s)"
 )
 
-# By one worker at a time, some tenants after others: each says itself how long its counts are kept.
-SWEEP = """
-WITH asked AS (
-    SELECT id, now() - make_interval(days => coalesce((settings -> 'usage_days')::int, %(days)s)) AS since
-      FROM identity.tenants
-     WHERE id > %(after)s AND (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep key_usage', 0)))
-     ORDER BY id LIMIT %(tenants)s
-), gone AS (
-    DELETE FROM identity.key_usage
-     WHERE (tenant_id, key_id, hour, code) IN (
-           SELECT old.* FROM asked CROSS JOIN LATERAL (
-               SELECT tenant_id, key_id, hour, code FROM identity.key_usage
-                WHERE tenant_id = asked.id AND hour < asked.since
-                ORDER BY hour LIMIT %(limit)s) AS old
-            LIMIT %(limit)s)
-    RETURNING tenant_id
-)
-SELECT (SELECT count(*) FROM gone) AS rows, max(id) AS last FROM asked
-"""
+SWEEP = sweep("key_usage", "tenant_id, key_id, hour, code", "hour", "usage_days")
 
 
 class KeyUsageStore(Store[UsageCount]):

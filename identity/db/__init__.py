@@ -9,13 +9,13 @@ from identity.db.store import (
     Page,
     Row,
     Store,
-    Swept,
     columns,
     in_order,
     jsonb,
     naming,
     precondition_failed,
 )
+from identity.db.sweeps import Swept, sweep
 
 __all__ = [
     "Connection",
@@ -42,4 +42,5 @@ __all__ = [
     "precondition_failed",
     "secrets_in_dsn",
     "settings_of",
+    "sweep",
 ]

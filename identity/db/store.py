@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.rows import class_row, dict_row
@@ -15,13 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from identity.db.meaning import GIVEN_TWICE
 from identity.db.sessions import Params, Session, in_scope
+from identity.db.sweeps import TENANTS_AT_ONCE, Swept
 from identity.errors import Conflict, IdentityError, NotFound, PreconditionFailed, Unavailable
 from identity.fields import Changes
 
 T = TypeVar("T")
-
-SWEPT_AT_ONCE = 30
-"""Tenants in one step of a sweep."""
 
 IfMatch = list[datetime] | None
 """The updated_at that a row must have for a conditional write, any one of them; None sets no condition."""
@@ -39,13 +37,6 @@ R = TypeVar("R", bound=Row)
 def columns(row: type[Row], *, but: tuple[str, ...] = ()) -> str:
     """The select list, by the type: so that a migration that adds a column breaks no running code."""
     return ", ".join(name for name in row.model_fields if name not in but)
-
-
-class Swept(NamedTuple):
-    """What a step of a sweep over all tenants took away, and after which tenant the next begins; None at the end."""
-
-    rows: int
-    after: str | None
 
 
 @dataclass(frozen=True)
@@ -132,7 +123,7 @@ class Store(Generic[R]):
         """The statement tells how many rows it took of some tenants, and the last of these. Where it took any there
         may be more."""
         [found] = await self._run(
-            statement, "", role="identity_platform", after=after, tenants=tenants or SWEPT_AT_ONCE, **params
+            statement, "", role="identity_platform", after=after, tenants=tenants or TENANTS_AT_ONCE, **params
         )
         return Swept(found["rows"], after if found["rows"] else found["last"])
 

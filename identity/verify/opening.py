@@ -11,6 +11,7 @@ from identity.errors import Unavailable
 from identity.verify.statements import PREPARED, WHERE_WE_ARE
 
 CONNECT_S = 2.0
+"""How long a connection of the worker's own may take, past any pooler; and again, until it is ready."""
 
 
 async def connect(

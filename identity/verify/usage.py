@@ -18,12 +18,12 @@ from psycopg import errors as pg
 
 from identity.db import Connection, bounded, settings_of
 from identity.settings import Settings
+from identity.verify.opening import CONNECT_S
 from identity.verify.statements import SETTINGS, array
 
 EVERY_S = 1.0
 CLOSE_S = 2.0
 """How long the last second may take to be written."""
-CONNECT_S = 2.0
 STATEMENT_S = 2.0
 LOCK_S = 0.5
 """Less than the server waits before it looks for a deadlock: of two that meet, this is the one that gives way."""
