@@ -1,4 +1,4 @@
-"""Answers kept so that a POST that makes something can be sent again: sealed, and for 24 hours."""
+"""Answers kept so that a POST that makes or adds something can be sent again: sealed, and for 24 hours."""
 
 from __future__ import annotations
 

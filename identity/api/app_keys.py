@@ -178,6 +178,7 @@ async def rotate_key(call: Call[Rotation], tenant_id: str, app_id: str, key_id: 
     answers=AppKey,
     status=200,
     action=True,
+    adds=True,
     raises=("insufficient_rank", "no_credits", "credits_max_reached"),
     called="top-up",
 )
@@ -185,7 +186,7 @@ async def top_up_key(call: Call[TopUp], tenant_id: str, app_id: str, key_id: str
     """Top up a key's credits.
 
     Adds to what remains, or sets it, without a race against what is taken meanwhile. Moves neither `updated_at` nor
-    the ETag.
+    the ETag. Under an Idempotency-Key it may be sent again, and is added once.
     """
     async with outranked(call) as stores:
         return await stores.key_credits.top_up(tenant_id, app_id, key_id, call.body)

@@ -1,5 +1,5 @@
-"""Idempotency-Key: a POST that makes something may be sent again, and is done once. What is made and its sealed answer
-are committed together, so that a crash leaves both or neither (draft-ietf-httpapi-idempotency-key-header)."""
+"""Idempotency-Key: a POST that makes or adds something may be sent again, and is done once. Its effect and its sealed
+answer are committed together, so that a crash leaves both or neither (draft-ietf-httpapi-idempotency-key-header)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ Make = Callable[[Call[Any]], Awaitable[Response]]
 async def once(call: Call[Any], body: bytes, make: Make) -> Response:
     """Makes the answer, or gives the one that was made before. Without the header it is simply made."""
     key = single_header(call.request, HEADER)
-    if key is None or not call.route.makes:
+    if key is None or not call.route.is_done_once:
         return await make(call)
     if not re.fullmatch(r"[!-~]{1,255}", key):
         detail = "must be 1 to 255 visible ASCII characters"

@@ -48,6 +48,8 @@ class Route:
     body_optional: bool = False
     action: bool = False
     """Its last segment is a verb, so the parameter before it names what it acts on."""
+    adds: bool = False
+    """It makes nothing new, and yet sending it twice would do more than once."""
     max_body: int = MIB
     called: str | None = None
     """Its verb at the command line, where the first word of the handler's name would not do."""
@@ -81,8 +83,13 @@ class Route:
 
     @property
     def makes(self) -> bool:
-        """Whether sending it twice would make two of something: so it honours an Idempotency-Key."""
+        """Whether sending it twice would make two of something."""
         return self.method == "POST" and self.status == 201
+
+    @property
+    def is_done_once(self) -> bool:
+        """Whether it honours an Idempotency-Key."""
+        return self.makes or self.adds
 
     @property
     def verb(self) -> str:

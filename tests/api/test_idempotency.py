@@ -46,9 +46,9 @@ def rows(database: Database, tenant_id: str) -> list[Any]:
     return execute(database.admin_url, statement, tenant_id)
 
 
-def test_every_post_that_makes_something_honours_it() -> None:
-    assert {route.name for route in MAKING} == {
-        *("create_a_tenant", "create_app", "create_branch", "create_user", "issue_key", "rotate_key"),
+def test_every_post_that_makes_or_adds_something_honours_it() -> None:
+    assert {route.name for route in ROUTES if route.is_done_once} == {
+        *("create_a_tenant", "create_app", "create_branch", "create_user", "issue_key", "rotate_key", "top_up_key"),
     }
 
 
@@ -71,6 +71,17 @@ async def test_twenty_at_once_have_one_effect_and_one_answer(
     statement = "SELECT count(*) FROM identity.app_keys WHERE tenant_id = %s AND app_id = 'shop'"
     expected = 2 if route.name in ("issue_key", "rotate_key") else 1
     assert execute(database.admin_url, statement, org.id) == [(expected,)]
+
+
+async def test_credits_that_twenty_add_at_once_are_added_once(org: Organisation) -> None:
+    keys = f"{org.path}/apps/shop/keys"
+    issued = await org.admin.post(keys, {"name": "till-9", "credits": {"remaining": 10}})
+    path, key = f"{keys}/{issued.json()['id']}/credits", new_key()
+    answers = await asyncio.gather(*(org.admin.post(path, {"add": 5}, **under(key)) for _ in range(20)))
+    assert {(answer.status_code, answer.json()["credits"]["remaining"]) for answer in answers} == {(200, 15)}
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 19
+    assert told(await org.admin.post(path, {"add": 6}, **under(key))) == (422, "idempotency_key_reused")
+    assert (await org.admin.post(path, {"add": 5})).json()["credits"]["remaining"] == 20
 
 
 async def test_another_body_under_the_same_key_is_refused(org: Organisation) -> None:

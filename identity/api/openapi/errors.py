@@ -29,7 +29,7 @@ def codes(route: Route) -> dict[int, list[str]]:
         found[409] = conflicts(route)
     if route.method in ("PUT", "PATCH", "DELETE"):
         found[412] = ["precondition_failed"]
-    if route.makes:
+    if route.is_done_once:
         found[409] += ["idempotency_in_progress", "idempotency_answer_lost"]
         found[422] = ["idempotency_key_reused"]
     for code in route.raises:

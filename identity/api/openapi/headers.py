@@ -58,7 +58,7 @@ def request_headers(route: Route) -> list[str]:
         found.append("IfNoneMatch")
     if route.method == "DELETE":
         found.append("Prefer")
-    return [*found, "IdempotencyKey"] if route.makes else found
+    return [*found, "IdempotencyKey"] if route.is_done_once else found
 
 
 def answer_headers(route: Route, status: int) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def answer_headers(route: Route, status: int) -> dict[str, Any]:
         named["ETag"] = "ETag"
     if status == 201:
         named["Location"] = "Location"
-    if status == 201 and route.makes:
+    if status == route.status and route.is_done_once:
         named["Idempotent-Replayed"] = "Replayed"
     return refer(named)
 
