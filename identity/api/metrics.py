@@ -64,6 +64,7 @@ class Left(BaseModel):
     pool_waits: Count = 0
     pool_wait_seconds: float = 0
     pool_timeouts: Count = 0
+    verifications_uncounted: Count = 0
 
 
 @table.get(
@@ -110,6 +111,7 @@ COUNTERS = {
     "pool_waits": "Statements that waited for a connection of the pool.",
     "pool_wait_seconds": "How long they waited.",
     "pool_timeouts": "Statements that got no connection in time.",
+    "verifications_uncounted": "Verifications of which no key's usage tells, since too many waited to be written.",
 }
 
 
@@ -145,6 +147,7 @@ def own_numbers(service: Service) -> Numbers:
         "pool_waits": stats.get("requests_queued", 0),
         "pool_wait_seconds": stats.get("requests_wait_ms", 0) / 1000,
         "pool_timeouts": stats.get("requests_errors", 0),
+        "verifications_uncounted": service.usage.lost,
     }
 
 

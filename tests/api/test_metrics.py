@@ -103,13 +103,15 @@ async def test_other_workers_are_added_those_that_are_gone_too(service: Any, cal
     other.verifications["expired"] += 3
     other.request("GET", "/v1/tenants", 200, 0.02)
     pool = {"pool_waits": 2, "pool_wait_seconds": 0.5, "pool_timeouts": 0}
-    (tmp_path / "gone.json").write_text(json.dumps(other.numbers() | pool))
+    (tmp_path / "gone.json").write_text(json.dumps(other.numbers() | pool | {"verifications_uncounted": 5}))
+    service.app.state.service.usage.lost += 7
     (tmp_path / "half.json").write_text('{"verific')
     found = await scrape(caller)
     assert value(found, "verifications_total", code="valid") == 11
     assert value(found, "verifications_total", code="expired") == 3
     assert value(found, "request_duration_seconds_count", method="GET", route="/v1/tenants", status="200") == 1
     assert value(found, "pool_waits_total") >= 2
+    assert value(found, "verifications_uncounted_total") == 12
     assert (tmp_path / f"{service.seen.worker}.json").exists(), "and leaves its own for them"
 
 
