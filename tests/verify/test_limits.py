@@ -240,22 +240,26 @@ async def test_what_a_lost_lane_was_to_take_is_not_asked_again(its: Organisation
 async def test_who_was_told_503_meanwhile_takes_nothing(
     org: Organisation, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Different costs of one key come one after the other; the first of them takes too long."""
-    key = await issued(org, credits={"remaining": 1000})
+    """Different costs of one key come one after the other; the first of them takes too long, and yet not so long that
+    its lane is given up."""
+    key, hasty = await issued(org, credits={"remaining": 1000}), settings.model_copy(update={"verify_timeout_s": 0.3})
     deliver, held = Lane._deliver, set[asyncio.TimerHandle]()
 
     def late(lane: Lane, rows: Any) -> None:
         if held:
             deliver(lane, rows)
         else:
-            held.add(asyncio.get_running_loop().call_later(settings.verify_timeout_s + 0.3, deliver, lane, rows))
+            held.add(asyncio.get_running_loop().call_later(0.6, deliver, lane, rows))
 
-    async with worker(settings, size=1) as (_, limits):
+    async with worker(hasty, size=1) as (lanes, limits):
         monkeypatch.setattr(Lane, "_deliver", late)
+        lanes._last_size = 3  # or the first of them would go alone
         asked = [take(limits, key, cost) for cost in (1, 10, 100)]
         found = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(each, Unavailable) for each in found)
-        await asyncio.sleep(0.5)
+        assert not lanes._idle, "it is not answered yet"
+        while not lanes._idle:
+            await asyncio.sleep(0.02)
         assert await remaining(org.stores, key) == 999
 
 
