@@ -34,6 +34,11 @@ STRENGTH = (
     "EXCLUSIVE",
     "ACCESS EXCLUSIVE",
 )
+KEEPING_OTHERS = STRENGTH[STRENGTH.index("SHARE") :]
+"""Who writes, or who looks up a key, waits until they are given back."""
+LAST_WITHOUT_CARE = "0011_tenant_changes"
+"""It and 0009 count what there is while writers wait; they are applied, and stay as they are."""
+READ = "SELECT relid::regclass::text FROM pg_stat_xact_user_tables WHERE seq_scan > 0 AND relid = ANY (%s)"
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,28 @@ def test_our_own_migrations_take_the_locks_that_are_named() -> None:
                 taken = held(connection, connection.info.backend_pid, tables)
                 assert is_as_named(taken, statement, made), f"{step.id}: {statement}: {taken}"
                 connection.commit()
+            connection.autocommit = False
+
+
+def test_no_migration_reads_a_table_through_while_it_keeps_others_from_it() -> None:
+    with (
+        new_database(empty=True) as empty,
+        psycopg.connect(empty.admin_url, options="-c role=identity_owner -c search_path=public") as connection,
+    ):
+        migrate.make_roles(empty.admin_url)
+        for step in map(step_of, migrate.read()):
+            tables = [oid for (oid,) in connection.execute(THERE)]
+            connection.execute("SELECT pg_stat_force_next_flush()")  # or READ tells of earlier steps too
+            connection.commit()
+            connection.autocommit = not step.transactional
+            for statement in step.statements:
+                connection.execute(statement.encode())
+            if step.transactional and step.id > LAST_WITHOUT_CARE:
+                locks = held(connection, connection.info.backend_pid, tables)
+                kept = {table for table, lock in locks.items() if lock in KEEPING_OTHERS}
+                read = {table for (table,) in connection.execute(READ, [tables])}
+                assert not kept & read, step.id
+            connection.commit()
             connection.autocommit = False
 
 

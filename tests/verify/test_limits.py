@@ -258,7 +258,9 @@ async def test_who_was_told_503_meanwhile_takes_nothing(
         found = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(each, Unavailable) for each in found)
         assert not lanes._idle, "it is not answered yet"
+        until_s = time.monotonic() + 5
         while not lanes._idle:
+            assert time.monotonic() < until_s
             await asyncio.sleep(0.02)
         assert await remaining(org.stores, key) == 999
 
