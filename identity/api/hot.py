@@ -8,7 +8,7 @@ import re
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,16 +16,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
-from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
+from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell, tell_one
 from identity.api.problems import edge_headers
 from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
 from identity.api.strict_json import without_duplicates
+from identity.api.whole import WholeRequest
 from identity.auth import Principal, whose
-from identity.errors import IdentityError
+from identity.errors import IdentityError, Unavailable
 from identity.fields import SCOPE_PATTERN
 from identity.key_limits import MAX_COUNT
 from identity.verify import Known
+from identity.verify.batch import Batch
 from identity.verify.verdicts import MAX_BATCH
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -62,12 +64,48 @@ class Plain:
 class HotPath:
     """The outermost application. Of the two others, the envelope has what it hands on or fails at."""
 
+    paths = frozenset((VERIFY.encode(),))
+
     def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
         self.app = envelope.app
 
+    def take(self, request: WholeRequest) -> bool:
+        """Answers what is remembered, once it is proved, without a task. What more is to be done is `__call__`'s."""
+        started_s = time.perf_counter()
+        head, asked = _head(request.headers), _one(bytes(request.body))
+        if head is None or asked is None:
+            return False
+        (credential, id), [what] = head, asked
+        service: Service = self.app.state.service
+        known = service.verifier.remembered((credential, what.key))
+        if known is None or what.tenant_id is not None or known[1].is_limited or _allowed(known[0]) is None:
+            return False
+        try:
+            proof = service.verifier.prove(known)
+        except Unavailable:
+            return False
+        proof.then(partial(self._proved, request, known, what, id, started_s))
+        return True
+
+    def _proved(
+        self, request: WholeRequest, known: list[Known], what: Plain, id: str, started_s: float, proof: Batch
+    ) -> None:
+        try:
+            service: Service = self.app.state.service
+            its, asked = known
+            if not service.verifier.stand(known, proof):
+                request.hand_on()
+                return
+            service.usage.count(its.tenant_id, its.key_id, "valid")
+            told = tell_one(service, its.caller, asked, what)
+            request.answer(_head_of(id, told), told)
+            self._seen(VERIFY, id, its.caller, started_s, request.as_scope)
+        except Exception as error:  # noqa: BLE001 - which the envelope tells
+            request.hand_on(partial(self.envelope.around, _raising(error)))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = _head(scope)
+        head = _head(scope["headers"]) if _is_ours(scope) else None
         if head is None:
             await self.envelope(scope, receive, send)
             return
@@ -90,10 +128,13 @@ class HotPath:
             await self.envelope(scope, _again(messages, receive), send)
             return
         await _send(scope, send, id, told[0] if is_one else items(told))
+        self._seen(scope["path"], id, caller, started_s, lambda: scope)
+
+    def _seen(self, path: str, id: str, caller: Principal, started_s: float, scope: Callable[[], Scope]) -> None:
         duration_s = time.perf_counter() - started_s
-        self.envelope.seen.request("POST", scope["path"], 200, duration_s)
+        self.envelope.seen.request("POST", path, 200, duration_s)
         if duration_s >= SLOW_S:
-            self.envelope.log_slow(scope, id, caller, duration_s)
+            self.envelope.log_slow(scope(), id, caller, duration_s)
 
     async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
         """Who asks, and the verdicts; nobody where the credential is not good for this."""
@@ -113,20 +154,25 @@ def _allowed(its: Known) -> Principal | None:
     return caller if caller.may_verify_some else None
 
 
-def _head(scope: Scope) -> tuple[str, str] | None:
+def _is_ours(scope: Scope) -> bool:
+    return (
+        scope["type"] == "http"
+        and scope["path"] in (VERIFY, VERIFY_BATCH)
+        and scope["method"] == "POST"
+        and not scope["query_string"]
+    )
+
+
+def _head(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str] | None:
     """The credential and the request's id; None where anything is not as it is in an ordinary verification."""
-    if scope["type"] != "http" or scope["path"] not in (VERIFY, VERIFY_BATCH):
-        return None
-    if scope["method"] != "POST" or scope["query_string"]:
-        return None
-    found = dict(scope["headers"])
-    if len(found) != len(scope["headers"]) or not LEFT_TO_OTHERS.isdisjoint(found):
+    found = dict(headers)
+    if len(found) != len(headers) or not LEFT_TO_OTHERS.isdisjoint(found):
         return None
     credential, host = found.get(b"authorization", b""), found.get(b"host", b"")
     if found.get(b"content-type") not in JSON_TYPES or not credential.startswith(BEARER) or not _host(host):
         return None
     given = found.get(b"x-request-id")
-    return credential[len(BEARER) :].decode("latin-1"), request_id(given and given.decode("latin-1"))
+    return credential[len(BEARER) :].decode("latin-1"), request_id(given.decode("latin-1") if given else None)
 
 
 async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
@@ -219,10 +265,13 @@ _HEADERS.append((b"content-type", b"application/json"))
 _HEAD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
 
 
+def _head_of(id: str, body: bytes) -> bytes:
+    return b"%bx-request-id: %b\r\ncontent-length: %d\r\n" % (_HEAD, id.encode(), len(body))
+
+
 async def _send(scope: Scope, send: Send, id: str, body: bytes) -> None:
     at_once = scope.get("extensions", {}).get(AT_ONCE)
-    size, its = b"%d" % len(body), id.encode()
-    if at_once is None or not at_once(b"%bx-request-id: %b\r\ncontent-length: %b\r\n" % (_HEAD, its, size), body):
-        headers = [*_HEADERS, (b"x-request-id", its), (b"content-length", size)]
+    if at_once is None or not at_once(_head_of(id, body), body):
+        headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

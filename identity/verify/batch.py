@@ -26,7 +26,7 @@ class Shared(asyncio.Future[None]):
 class Batch:
     """Look-ups that wait for one statement, which is not sent yet."""
 
-    __slots__ = ("answer", "carry", "done", "hedged", "names", "once", "sent_s", "since_s")
+    __slots__ = ("answer", "carry", "done", "hedged", "names", "once", "sent_s", "since_s", "waiting")
 
     def __init__(self, carry: Carry, since_s: float, loop: asyncio.AbstractEventLoop, *, once: bool = False) -> None:
         self.carry = carry
@@ -37,6 +37,7 @@ class Batch:
         self.sent_s: float | None = None
         self.names: dict[str, None] = {}
         self.done = Shared(loop=loop)  # which it would else ask the system for
+        self.waiting: list[Callable[[Batch], None]] = []
         self.answer: Any = None
         self.hedged = once
 
@@ -44,12 +45,23 @@ class Batch:
     def is_full(self) -> bool:
         return len(self.names) >= MAX_NAMES
 
+    def then(self, tell: Callable[[Batch], None]) -> None:
+        """Called when it has ended or failed, at once: to wake a task costs more. It must not raise."""
+        self.waiting.append(tell)
+
     def end(self, answer: Any) -> None:
         if not self.done.done():
             self.answer = answer
             self.done.set_result(None)
+            self._tell()
 
     def fail(self) -> None:
         if not self.done.done():
             self.done.set_exception(Unavailable())
             self.done.exception()  # whoever waited may have left
+            self._tell()
+
+    def _tell(self) -> None:
+        for tell in self.waiting:
+            tell(self)
+        self.waiting.clear()

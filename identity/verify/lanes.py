@@ -112,9 +112,9 @@ class Lanes:
         if lane in self._lanes:
             self._idle.append(lane)
         try:
-            self._hand_out(batch, answer, error)
+            self._kick()  # first, so that the lane does not wait until all have their answers
         finally:
-            self._kick()
+            self._hand_out(batch, answer, error)
 
     def _hand_out(self, batch: Batch, answer: Any, error: BaseException | None) -> None:
         if error is None:
