@@ -94,7 +94,7 @@ class HotPath:
         try:
             service: Service = self.app.state.service
             its, asked = known
-            if not service.verifier.stand(known, proof):
+            if not service.verifier.stand(known, proof.result()):
                 request.hand_on()
                 return
             service.usage.count(its.tenant_id, its.key_id, "valid")

@@ -86,7 +86,7 @@ class Lanes:
         batch = self._joinable[carry] = Batch(carry, since_s, self._loop, once=once)
         self._queue.append(batch)
         self._open.add(batch)
-        batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        batch.then(self._open.discard)
         return batch
 
     def _dequeue(self, batch: Batch) -> None:
@@ -128,11 +128,11 @@ class Lanes:
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
-        if batch.done.done() or self._is_closed:
+        if batch.is_done or self._is_closed:
             return
         again = self._new_batch(batch.carry, self.now_s)
         again.names = dict(batch.names)
-        again.done.add_done_callback(lambda done: batch.end(again.answer) if done.exception() is None else None)
+        again.then(lambda _: None if again.has_failed else batch.end(again.answer))
         self._kick()
 
     async def _watch(self) -> None:
