@@ -74,7 +74,14 @@ class WholeProtocol(LimitedProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._offered is not None:  # the rest may be long in coming: whether its sender is let in is judged first
+        self._take_back()  # the rest may be long in coming: whether its sender is let in is judged first
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        self._take_back()  # it is logged by whoever answers requests
+        super()._refuse(status, code, detail)
+
+    def _take_back(self) -> None:
+        if self._offered is not None:
             self._offered.hand_on()
             self._offered = None
 
