@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from asyncio import CancelledError
+from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -23,13 +23,14 @@ from identity.api.request_id import request_id
 from identity.api.strict_json import without_duplicates
 from identity.api.whole import WholeRequest
 from identity.auth import Principal, whose
-from identity.errors import IdentityError, Unavailable
+from identity.errors import IdentityError
 from identity.fields import SCOPE_PATTERN
 from identity.key_limits import MAX_COUNT
-from identity.verify import Known
+from identity.verify import Known, Verifier
 from identity.verify.batch import Batch
 from identity.verify.verdicts import MAX_BATCH
 
+MAX_BYTES = {VERIFY: MAX_VERIFY_BYTES, VERIFY_BATCH: MAX_BATCH_BYTES}
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
@@ -64,29 +65,37 @@ class Plain:
 class HotPath:
     """The outermost application. Of the two others, the envelope has what it hands on or fails at."""
 
-    paths = frozenset((VERIFY.encode(),))
+    paths = frozenset((VERIFY, VERIFY_BATCH))
 
     def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
         self.app = envelope.app
+        self._tasks: set[Task[None]] = set()
 
     def take(self, request: WholeRequest) -> bool:
-        """Answers what is remembered, once it is proved, without a task. What more is to be done is `__call__`'s."""
+        """What is remembered is answered once it is proved, without a task."""
         started_s = time.perf_counter()
-        head, asked = _head(request.headers), _one(bytes(request.body))
+        head, asked = _head(request.headers), _asked(request.path, bytes(request.body))
         if head is None or asked is None:
             return False
-        (credential, id), [what] = head, asked
-        service: Service = self.app.state.service
-        known = service.verifier.remembered((credential, what.key))
-        if known is None or what.tenant_id is not None or known[1].is_limited or _allowed(known[0]) is None:
-            return False
-        try:
-            proof = service.verifier.prove(known)
-        except Unavailable:
-            return False
-        proof.then(partial(self._proved, request, known, what, id, started_s))
+        credential, id = head
+        if (known := self._remembered(credential, asked)) and request.path == VERIFY:
+            proof = self.app.state.service.verifier.prove(known)
+            proof.then(partial(self._proved, request, known, asked[0], id, started_s))
+        else:
+            task = get_running_loop().create_task(self._look_up(request, credential, asked, id, started_s))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return True
+
+    def _remembered(self, credential: str, asked: Sequence[Plain]) -> list[Known] | None:
+        """The caller and a key that takes nothing; None where more is to be done than to prove them."""
+        verifier: Verifier = self.app.state.service.verifier
+        what = asked[0]
+        known = verifier.remembered((credential, what.key)) if verifier.is_open else None
+        if known is None or what.tenant_id is not None or known[1].is_limited or _allowed(known[0]) is None:
+            return None
+        return known
 
     def _proved(
         self, request: WholeRequest, known: list[Known], what: Plain, id: str, started_s: float, proof: Batch
@@ -94,15 +103,29 @@ class HotPath:
         try:
             service: Service = self.app.state.service
             its, asked = known
-            if not service.verifier.stand(known, proof.result()):
+            if service.verifier.stand(known, proof.result()):
+                service.usage.count(its.tenant_id, its.key_id, "valid")
+                self._answer(request, its.caller, tell_one(service, its.caller, asked, what), id, started_s)
+            else:
                 request.hand_on()
-                return
-            service.usage.count(its.tenant_id, its.key_id, "valid")
-            told = tell_one(service, its.caller, asked, what)
-            request.answer(_head_of(id, told), told)
-            self._seen(VERIFY, id, its.caller, started_s, request.as_scope)
         except Exception as error:  # noqa: BLE001 - which the envelope tells
             request.hand_on(partial(self.envelope.around, _raising(error)))
+
+    async def _look_up(
+        self, request: WholeRequest, credential: str, asked: Sequence[Plain], id: str, started_s: float
+    ) -> None:
+        try:
+            caller, told = await self._told(credential, asked)
+            if caller is None:
+                request.hand_on()
+            else:
+                self._answer(request, caller, told[0] if request.path == VERIFY else items(told), id, started_s)
+        except Exception as error:  # noqa: BLE001 - likewise
+            request.hand_on(partial(self.envelope.around, _raising(error)))
+
+    def _answer(self, request: WholeRequest, caller: Principal, told: bytes, id: str, started_s: float) -> None:
+        request.answer(_head_of(id, told), told)
+        self._seen(request.path, id, caller, started_s, request.as_scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = _head(scope["headers"]) if _is_ours(scope) else None
@@ -111,12 +134,11 @@ class HotPath:
             return
         started_s = time.perf_counter()
         credential, id = head
-        is_one = scope["path"] == VERIFY
-        max_bytes = MAX_VERIFY_BYTES if is_one else MAX_BATCH_BYTES
-        messages = await _messages(receive, max_bytes)
-        body = _whole(messages, max_bytes)
-        asked = body and (_one(body) if is_one else _many(body))
-        if not asked:
+        path = scope["path"]
+        messages = await _messages(receive, MAX_BYTES[path])
+        body = _whole(messages)
+        asked = None if body is None else _asked(path, body)
+        if asked is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
         try:
@@ -127,8 +149,8 @@ class HotPath:
         if caller is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
-        await _send(scope, send, id, told[0] if is_one else items(told))
-        self._seen(scope["path"], id, caller, started_s, lambda: scope)
+        await _send(scope, send, id, told[0] if path == VERIFY else items(told))
+        self._seen(path, id, caller, started_s, lambda: scope)
 
     def _seen(self, path: str, id: str, caller: Principal, started_s: float, scope: Callable[[], Scope]) -> None:
         duration_s = time.perf_counter() - started_s
@@ -185,12 +207,12 @@ async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
     return messages
 
 
-def _whole(messages: list[Message], max_bytes: int) -> bytes | None:
+def _whole(messages: list[Message]) -> bytes | None:
     last = messages[-1]
     if last["type"] != "http.request" or last.get("more_body"):
         return None
     body: bytes = last["body"] if len(messages) == 1 else b"".join(each["body"] for each in messages)
-    return body if len(body) <= max_bytes else None
+    return body
 
 
 def _again(messages: list[Message], receive: Receive) -> Receive:
@@ -200,6 +222,12 @@ def _again(messages: list[Message], receive: Receive) -> Receive:
         return messages.pop(0) if messages else await receive()
 
     return again
+
+
+def _asked(path: str, body: bytes) -> list[Plain] | None:
+    if len(body) > MAX_BYTES[path]:
+        return None
+    return _one(body) if path == VERIFY else _many(body)
 
 
 def _one(body: bytes) -> list[Plain] | None:

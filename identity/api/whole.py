@@ -21,7 +21,7 @@ NOBODY_WAITS = asyncio.Event()
 class Taker(Protocol):
     """An application that answers some requests in front of its ASGI."""
 
-    paths: frozenset[bytes]
+    paths: frozenset[str]
     """Of POSTs that it may take."""
 
     def take(self, request: WholeRequest) -> bool:
@@ -31,15 +31,16 @@ class Taker(Protocol):
 class WholeRequest(RequestResponseCycle):
     """A cycle of which no more is made than an answer needs, until it is handed on."""
 
-    def __init__(self, protocol: WholeProtocol, path: bytes, headers: Headers, scope: Any) -> None:
+    keep_alive = more_body = True
+    disconnected = response_started = response_complete = waiting_for_100_continue = False
+    message_event = NOBODY_WAITS
+
+    def __init__(self, protocol: WholeProtocol, path: str, headers: Headers, scope: Any) -> None:
         self.protocol = protocol
         self.path = path
         self.headers = headers
         self.scope = scope
         self.body = bytearray()
-        self.keep_alive = self.more_body = True
-        self.disconnected = self.response_started = self.response_complete = self.waiting_for_100_continue = False
-        self.message_event = NOBODY_WAITS
         self.on_response = protocol.on_response_complete
 
     def answer(self, head: bytes, body: bytes) -> None:
@@ -58,7 +59,7 @@ class WholeRequest(RequestResponseCycle):
         self.protocol.start(self, app)
 
     def as_scope(self) -> Any:
-        self.scope |= {"method": "POST", "path": self.path.decode(), "raw_path": self.path, "query_string": b""}
+        self.scope |= {"method": "POST", "path": self.path, "raw_path": self.path.encode(), "query_string": b""}
         return self.scope
 
 
@@ -69,7 +70,8 @@ class WholeProtocol(LimitedProtocol):
     """Whose body has not come yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._paths: frozenset[bytes] = getattr(self.app, "paths", frozenset())
+        paths: frozenset[str] = getattr(self.app, "paths", frozenset())
+        self._paths = {path.encode(): path for path in paths}
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -87,7 +89,7 @@ class WholeProtocol(LimitedProtocol):
 
     def _begin(self) -> None:
         if self._may_be_taken():
-            self._offered = WholeRequest(self, self.url, self.headers, self.scope)
+            self._offered = WholeRequest(self, self._paths[self.url], self.headers, self.scope)
             self._follow(self._offered)
         else:
             super()._begin()

@@ -51,7 +51,7 @@ class Lanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._kicked = False
         self._last_size = 0
-        self._is_closed = False
+        self.is_open = True
         self._wanted = asyncio.Semaphore(0)
 
     @property
@@ -61,7 +61,7 @@ class Lanes:
     def join(self, carry: Carry, names: Iterable[str], since_s: float, *, once: bool = False) -> Batch:
         """The batch that will be sent next, once it is told to go; never one that is on its way. Unavailable when the
         lanes are closed."""
-        if self._is_closed:
+        if not self.is_open:
             raise Unavailable
         batch = self._joinable.get(carry)
         if batch is None or batch.is_full or abs(since_s - batch.since_s) > HEDGE_S:  # each has a second of its own
@@ -128,7 +128,7 @@ class Lanes:
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
-        if batch.is_done or self._is_closed:
+        if batch.is_done or not self.is_open:
             return
         again = self._new_batch(batch.carry, self.now_s)
         again.names = dict(batch.names)
@@ -208,7 +208,7 @@ class Lanes:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        self._is_closed = True
+        self.is_open = False
         self._queue.clear()
         self._joinable.clear()
         for batch in [*self._open]:

@@ -101,8 +101,13 @@ class Verifier:
             found.append(its)
         return found if len(found) <= MAX_NAMES or len({its.ref for its in found}) <= MAX_NAMES else None
 
+    @property
+    def is_open(self) -> bool:
+        return self.lanes.is_open
+
     def prove(self, remembered: Sequence[Known]) -> Batch:
-        """The statement that will tell whether they stand: the hottest path, which is also the shortest."""
+        """The statement that will tell whether they stand: the hottest path, which is also the shortest. Unavailable
+        where it is closed."""
         batch = self.lanes.join(self._prove, [its.ref for its in remembered], self.lanes.now_s)
         self.lanes.go()
         return batch
