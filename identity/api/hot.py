@@ -3,63 +3,31 @@ on what it wholly understands and would answer with 200; whatever else comes is 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from asyncio import CancelledError, Task, get_running_loop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from types import MappingProxyType
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
-from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell, tell_one
+from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one
+from identity.api.plain import MAX_BYTES, Plain, read_asked
 from identity.api.problems import edge_headers
 from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
-from identity.api.strict_json import without_duplicates
 from identity.api.whole import WholeRequest
 from identity.auth import Principal, whose
-from identity.errors import IdentityError
-from identity.fields import SCOPE_PATTERN
-from identity.key_limits import MAX_COUNT
 from identity.verify import Known, Verifier
 from identity.verify.batch import Batch
-from identity.verify.verdicts import MAX_BATCH
 
-MAX_BYTES = {VERIFY: MAX_VERIFY_BYTES, VERIFY_BATCH: MAX_BATCH_BYTES}
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
-ONLY_TEXT = frozenset((str,))
-TEXTS = frozenset(("key", "app_id", "branch_id", "environment", "ip", "method", "path", "tenant_id"))
-MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
 _host = lru_cache(1024)(re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch)
-_scope = re.compile(SCOPE_PATTERN).fullmatch
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(object_pairs_hook=without_duplicates).scan_once  # type: ignore[attr-defined]
-
-
-class Plain:
-    """A Verification, judged by hand: pydantic's takes longer than all the rest. What is not given is the class's."""
-
-    key: str
-    scopes: tuple[str, ...] = ()
-    app_id: str | None = None
-    branch_id: str | None = None
-    environment: str | None = None
-    ip: str | None = None
-    method: str | None = None
-    path: str | None = None
-    cost = 1
-    costs: Mapping[str, int] = MappingProxyType({})
-    tenant_id: str | None = None
-
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.__dict__ = given
 
 
 class HotPath:
@@ -75,7 +43,7 @@ class HotPath:
     def take(self, request: WholeRequest) -> bool:
         """What is remembered is answered once it is proved, without a task."""
         started_s = time.perf_counter()
-        head, asked = _head(request.headers), _asked(request.path, bytes(request.body))
+        head, asked = _head(request.headers), read_asked(request.path, bytes(request.body))
         if head is None or asked is None:
             return False
         credential, id = head
@@ -137,7 +105,7 @@ class HotPath:
         path = scope["path"]
         messages = await _messages(receive, MAX_BYTES[path])
         body = _whole(messages)
-        asked = None if body is None else _asked(path, body)
+        asked = None if body is None else read_asked(path, body)
         if asked is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
@@ -222,63 +190,6 @@ def _again(messages: list[Message], receive: Receive) -> Receive:
         return messages.pop(0) if messages else await receive()
 
     return again
-
-
-def _asked(path: str, body: bytes) -> list[Plain] | None:
-    if len(body) > MAX_BYTES[path]:
-        return None
-    return _one(body) if path == VERIFY else _many(body)
-
-
-def _one(body: bytes) -> list[Plain] | None:
-    plain = _plain(_json(body))
-    return None if plain is None else [plain]
-
-
-def _many(body: bytes) -> list[Plain] | None:
-    value = _json(body)
-    given = value.get("keys") if type(value) is dict and len(value) == 1 else None
-    if type(given) is not list or not 0 < len(given) <= MAX_BATCH:
-        return None
-    asked = [plain for each in given if (plain := _plain(each)) is not None]
-    return asked if len(asked) == len(given) else None
-
-
-def _json(body: bytes) -> Any:
-    """None where it is none, or where there is an escape: what it stands for is judged elsewhere."""
-    if b"\\" in body:
-        return None
-    try:
-        text = body.decode()
-        value, end = _scan(text, 0)
-    except (ValueError, RecursionError, StopIteration, IdentityError):
-        return None
-    return value if end == len(text) else None
-
-
-def _plain(value: Any) -> Plain | None:
-    """None where it is not as a Verification must be; `costs` are left to pydantic."""
-    if type(value) is not dict or "key" not in value:
-        return None
-    for name, member in value.items():
-        if type(member) is str:
-            if name not in TEXTS:
-                return None
-        elif name == "scopes" and type(member) is list and ONLY_TEXT.issuperset(map(type, member)):
-            value[name] = scopes = tuple(member)
-            if not _are_scopes(scopes):
-                return None
-        elif name != "cost" or type(member) is not int or not 0 <= member <= MAX_COUNT:
-            return None
-    return Plain(value)
-
-
-@lru_cache(1024)
-def _are_scopes(scopes: tuple[str, ...]) -> bool:
-    """Remembered, since the same few are asked for over and over."""
-    return len(scopes) <= MAX_SCOPES and all(
-        len(each) <= MAX_SCOPE_CHARS and _scope(each) is not None for each in scopes
-    )
 
 
 def _raising(error: BaseException) -> ASGIApp:

@@ -48,7 +48,10 @@ class Batch:
 
     def then(self, tell: Callable[[Batch], None]) -> None:
         """Called at once when it has ended or failed: to wake a task costs more. It must not raise."""
-        self._waiting.append(tell)
+        if self.is_done:
+            tell(self)
+        else:
+            self._waiting.append(tell)
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self.is_done:
