@@ -37,9 +37,9 @@ from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
 from identity.api.hot import HotPath
-from identity.api.protocol import LimitedProtocol
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
+from identity.api.whole import WholeProtocol
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
 from identity.migrate import must_not_be_behind
@@ -109,7 +109,7 @@ def asgi() -> ASGIApp:
         signal_on_parents_death(signal.SIGTERM, parent.pid)
     logs.configure(sys.stdout)
     settings = Settings()
-    LimitedProtocol.receive_timeout_s = settings.receive_timeout_s
+    WholeProtocol.receive_timeout_s = settings.receive_timeout_s
     return make_app(settings)
 
 

@@ -3,82 +3,110 @@ on what it wholly understands and would answer with 200; whatever else comes is 
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from asyncio import CancelledError
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any
+from asyncio import CancelledError, Task, get_running_loop
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
-from identity.api.keys import MAX_BATCH_BYTES, MAX_VERIFY_BYTES, VERIFY, VERIFY_BATCH, items, tell
+from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one
+from identity.api.plain import MAX_BYTES, Plain, read_asked
 from identity.api.problems import edge_headers
 from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
-from identity.api.strict_json import without_duplicates
+from identity.api.whole import WholeRequest
 from identity.auth import Principal, whose
-from identity.errors import IdentityError
-from identity.fields import SCOPE_PATTERN
-from identity.key_limits import MAX_COUNT
-from identity.verify import Known
-from identity.verify.verdicts import MAX_BATCH
+from identity.verify import Known, Verifier
+from identity.verify.batch import Batch
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
-ONLY_TEXT = frozenset((str,))
-TEXTS = frozenset(("key", "app_id", "branch_id", "environment", "ip", "method", "path", "tenant_id"))
-MAX_SCOPES, MAX_SCOPE_CHARS = 100, 128
 
 _host = lru_cache(1024)(re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch)
-_scope = re.compile(SCOPE_PATTERN).fullmatch
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(object_pairs_hook=without_duplicates).scan_once  # type: ignore[attr-defined]
-
-
-class Plain:
-    """A Verification, judged by hand: pydantic's takes longer than all the rest. What is not given is the class's."""
-
-    key: str
-    scopes: tuple[str, ...] = ()
-    app_id: str | None = None
-    branch_id: str | None = None
-    environment: str | None = None
-    ip: str | None = None
-    method: str | None = None
-    path: str | None = None
-    cost = 1
-    costs: Mapping[str, int] = MappingProxyType({})
-    tenant_id: str | None = None
-
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.__dict__ = given
 
 
 class HotPath:
     """The outermost application. Of the two others, the envelope has what it hands on or fails at."""
 
+    paths = frozenset((VERIFY, VERIFY_BATCH))
+
     def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
         self.app = envelope.app
+        self._tasks: set[Task[None]] = set()
+
+    def take(self, request: WholeRequest) -> bool:
+        """What is remembered is answered once it is proved, without a task."""
+        started_s = time.perf_counter()
+        head, asked = _head(request.headers), read_asked(request.path, bytes(request.body))
+        if head is None or asked is None:
+            return False
+        credential, id = head
+        if (known := self._remembered(credential, asked)) and request.path == VERIFY:
+            proof = self.app.state.service.verifier.prove(known)
+            proof.then(partial(self._proved, request, known, asked[0], id, started_s))
+        else:
+            task = get_running_loop().create_task(self._look_up(request, credential, asked, id, started_s))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return True
+
+    def _remembered(self, credential: str, asked: Sequence[Plain]) -> list[Known] | None:
+        """The caller and a key that takes nothing; None where more is to be done than to prove them."""
+        verifier: Verifier = self.app.state.service.verifier
+        what = asked[0]
+        known = verifier.remembered((credential, what.key)) if verifier.is_open else None
+        if known is None or what.tenant_id is not None or known[1].is_limited or _allowed(known[0]) is None:
+            return None
+        return known
+
+    def _proved(
+        self, request: WholeRequest, known: list[Known], what: Plain, id: str, started_s: float, proof: Batch
+    ) -> None:
+        try:
+            service: Service = self.app.state.service
+            its, asked = known
+            if service.verifier.stand(known, proof.result()):
+                service.usage.count(its.tenant_id, its.key_id, "valid")
+                self._answer(request, its.caller, tell_one(service, its.caller, asked, what), id, started_s)
+            else:
+                request.hand_on()
+        except Exception as error:  # noqa: BLE001 - which the envelope tells
+            request.hand_on(partial(self.envelope.around, _raising(error)))
+
+    async def _look_up(
+        self, request: WholeRequest, credential: str, asked: Sequence[Plain], id: str, started_s: float
+    ) -> None:
+        try:
+            caller, told = await self._told(credential, asked)
+            if caller is None:
+                request.hand_on()
+            else:
+                self._answer(request, caller, told[0] if request.path == VERIFY else items(told), id, started_s)
+        except Exception as error:  # noqa: BLE001 - likewise
+            request.hand_on(partial(self.envelope.around, _raising(error)))
+
+    def _answer(self, request: WholeRequest, caller: Principal, told: bytes, id: str, started_s: float) -> None:
+        request.answer(_head_of(id, told), told)
+        self._seen(request.path, id, caller, started_s, request.as_scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = _head(scope)
+        head = _head(scope["headers"]) if _is_ours(scope) else None
         if head is None:
             await self.envelope(scope, receive, send)
             return
         started_s = time.perf_counter()
         credential, id = head
-        is_one = scope["path"] == VERIFY
-        max_bytes = MAX_VERIFY_BYTES if is_one else MAX_BATCH_BYTES
-        messages = await _messages(receive, max_bytes)
-        body = _whole(messages, max_bytes)
-        asked = body and (_one(body) if is_one else _many(body))
-        if not asked:
+        path = scope["path"]
+        messages = await _messages(receive, MAX_BYTES[path])
+        body = _whole(messages)
+        asked = None if body is None else read_asked(path, body)
+        if asked is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
         try:
@@ -89,11 +117,14 @@ class HotPath:
         if caller is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
-        await _send(scope, send, id, told[0] if is_one else items(told))
+        await _send(scope, send, id, told[0] if path == VERIFY else items(told))
+        self._seen(path, id, caller, started_s, lambda: scope)
+
+    def _seen(self, path: str, id: str, caller: Principal, started_s: float, scope: Callable[[], Scope]) -> None:
         duration_s = time.perf_counter() - started_s
-        self.envelope.seen.request("POST", scope["path"], 200, duration_s)
+        self.envelope.seen.request("POST", path, 200, duration_s)
         if duration_s >= SLOW_S:
-            self.envelope.log_slow(scope, id, caller, duration_s)
+            self.envelope.log_slow(scope(), id, caller, duration_s)
 
     async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
         """Who asks, and the verdicts; nobody where the credential is not good for this."""
@@ -113,20 +144,25 @@ def _allowed(its: Known) -> Principal | None:
     return caller if caller.may_verify_some else None
 
 
-def _head(scope: Scope) -> tuple[str, str] | None:
+def _is_ours(scope: Scope) -> bool:
+    return (
+        scope["type"] == "http"
+        and scope["path"] in (VERIFY, VERIFY_BATCH)
+        and scope["method"] == "POST"
+        and not scope["query_string"]
+    )
+
+
+def _head(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str] | None:
     """The credential and the request's id; None where anything is not as it is in an ordinary verification."""
-    if scope["type"] != "http" or scope["path"] not in (VERIFY, VERIFY_BATCH):
-        return None
-    if scope["method"] != "POST" or scope["query_string"]:
-        return None
-    found = dict(scope["headers"])
-    if len(found) != len(scope["headers"]) or not LEFT_TO_OTHERS.isdisjoint(found):
+    found = dict(headers)
+    if len(found) != len(headers) or not LEFT_TO_OTHERS.isdisjoint(found):
         return None
     credential, host = found.get(b"authorization", b""), found.get(b"host", b"")
     if found.get(b"content-type") not in JSON_TYPES or not credential.startswith(BEARER) or not _host(host):
         return None
     given = found.get(b"x-request-id")
-    return credential[len(BEARER) :].decode("latin-1"), request_id(given and given.decode("latin-1"))
+    return credential[len(BEARER) :].decode("latin-1"), request_id(given.decode("latin-1") if given else None)
 
 
 async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
@@ -139,12 +175,12 @@ async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
     return messages
 
 
-def _whole(messages: list[Message], max_bytes: int) -> bytes | None:
+def _whole(messages: list[Message]) -> bytes | None:
     last = messages[-1]
     if last["type"] != "http.request" or last.get("more_body"):
         return None
     body: bytes = last["body"] if len(messages) == 1 else b"".join(each["body"] for each in messages)
-    return body if len(body) <= max_bytes else None
+    return body
 
 
 def _again(messages: list[Message], receive: Receive) -> Receive:
@@ -154,57 +190,6 @@ def _again(messages: list[Message], receive: Receive) -> Receive:
         return messages.pop(0) if messages else await receive()
 
     return again
-
-
-def _one(body: bytes) -> list[Plain] | None:
-    plain = _plain(_json(body))
-    return None if plain is None else [plain]
-
-
-def _many(body: bytes) -> list[Plain] | None:
-    value = _json(body)
-    given = value.get("keys") if type(value) is dict and len(value) == 1 else None
-    if type(given) is not list or not 0 < len(given) <= MAX_BATCH:
-        return None
-    asked = [plain for each in given if (plain := _plain(each)) is not None]
-    return asked if len(asked) == len(given) else None
-
-
-def _json(body: bytes) -> Any:
-    """None where it is none, or where there is an escape: what it stands for is judged elsewhere."""
-    if b"\\" in body:
-        return None
-    try:
-        text = body.decode()
-        value, end = _scan(text, 0)
-    except (ValueError, RecursionError, StopIteration, IdentityError):
-        return None
-    return value if end == len(text) else None
-
-
-def _plain(value: Any) -> Plain | None:
-    """None where it is not as a Verification must be; `costs` are left to pydantic."""
-    if type(value) is not dict or "key" not in value:
-        return None
-    for name, member in value.items():
-        if type(member) is str:
-            if name not in TEXTS:
-                return None
-        elif name == "scopes" and type(member) is list and ONLY_TEXT.issuperset(map(type, member)):
-            value[name] = scopes = tuple(member)
-            if not _are_scopes(scopes):
-                return None
-        elif name != "cost" or type(member) is not int or not 0 <= member <= MAX_COUNT:
-            return None
-    return Plain(value)
-
-
-@lru_cache(1024)
-def _are_scopes(scopes: tuple[str, ...]) -> bool:
-    """Remembered, since the same few are asked for over and over."""
-    return len(scopes) <= MAX_SCOPES and all(
-        len(each) <= MAX_SCOPE_CHARS and _scope(each) is not None for each in scopes
-    )
 
 
 def _raising(error: BaseException) -> ASGIApp:
@@ -219,10 +204,13 @@ _HEADERS.append((b"content-type", b"application/json"))
 _HEAD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
 
 
+def _head_of(id: str, body: bytes) -> bytes:
+    return b"%bx-request-id: %b\r\ncontent-length: %d\r\n" % (_HEAD, id.encode(), len(body))
+
+
 async def _send(scope: Scope, send: Send, id: str, body: bytes) -> None:
     at_once = scope.get("extensions", {}).get(AT_ONCE)
-    size, its = b"%d" % len(body), id.encode()
-    if at_once is None or not at_once(b"%bx-request-id: %b\r\ncontent-length: %b\r\n" % (_HEAD, its, size), body):
-        headers = [*_HEADERS, (b"x-request-id", its), (b"content-length", size)]
+    if at_once is None or not at_once(_head_of(id, body), body):
+        headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

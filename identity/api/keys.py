@@ -94,6 +94,15 @@ async def tell(service: Service, caller: Principal, known: Sequence[Known], aske
     return told
 
 
+def tell_one(service: Service, caller: Principal, its: Known, what: Asked) -> bytes:
+    """Likewise, of a key without limits, where no other tenant is asked for."""
+    if its.key_id and not caller.may_verify(its):
+        its = NOT_FOUND
+    code = judge(its, what)
+    _count(service, its, code)
+    return its.told(code)
+
+
 def _count(service: Service, its: Known, code: str) -> None:
     service.seen.verifications[code] += 1
     if its.key_id:

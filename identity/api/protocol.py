@@ -70,17 +70,24 @@ class LimitedProtocol(TimedProtocol):
         self._in_head = False
         self._received_bytes = 0
         self._judge_head()
-        if self.parser.should_upgrade():
-            return
+        if not self.parser.should_upgrade():
+            self._begin()
+
+    def _begin(self) -> None:
         super().on_headers_complete()
-        self.headers = []  # a trailer is no header (RFC 9110, section 6.5.1)
-        self._in_body = True
-        self._unanswered.append(self.cycle)
+        self._follow(self.cycle)
         self.scope["extensions"] = {AT_ONCE: self._answer_at_once}  # type: ignore[dict-item]
         if self._method is not None:
             self.scope["method"], self._method = self._method.decode(), None
         if self.expect_100_continue:
             self.cycle.keep_alive = False  # refused early, it may or may not send its body: the next request is unclear
+
+    def _follow(self, cycle: RequestResponseCycle) -> None:
+        """To its answer."""
+        self.cycle = cycle
+        self.headers = []  # a trailer is no header (RFC 9110, section 6.5.1)
+        self._in_body = True
+        self._unanswered.append(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._received_bytes = 0
@@ -115,6 +122,10 @@ class LimitedProtocol(TimedProtocol):
         cycle = self._unanswered[0]
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
+        self.write_answer(cycle, head, body)
+        return True
+
+    def write_answer(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
@@ -125,7 +136,6 @@ class LimitedProtocol(TimedProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
-        return True
 
     def _feed(self, data: bytes) -> None:
         if not (self._in_head or self._in_body or data.startswith(USUAL)) and (made_up := MADE_UP.match(data)):

@@ -19,7 +19,11 @@ class TimedProtocol(HttpToolsProtocol):
 
     _due_s: float | None = None
     """Until when the request that is arriving must have come; None between requests."""
+    _idle_until_s: float | None = None
+    """Until when another request may begin; None while one arrives or is answered."""
     _watch: asyncio.TimerHandle | None = None
+    _watch_s = 0.0
+    """When it looks."""
     _abort: asyncio.TimerHandle | None = None
     _is_ending = False
 
@@ -58,15 +62,38 @@ class TimedProtocol(HttpToolsProtocol):
     def _cancel_deadline(self) -> None:
         self._due_s = None
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, which makes a timer for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_until_s = self.loop.time() + self.timeout_keep_alive
+            self._watch_deadline()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_until_s = None
+
     def _watch_deadline(self) -> None:
-        """Only where a request has come in part: a timer for each would cost more than to parse it."""
-        if self._due_s is not None and self._watch is None:
-            self._watch = self.loop.call_at(self._due_s, self._look)
+        """By one timer, which looks again when it is due too early: one for each request would cost more than to parse
+        it."""
+        until_s = self._idle_until_s if self._due_s is None else self._due_s
+        if until_s is None or (self._watch is not None and self._watch_s <= until_s):
+            return
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch, self._watch_s = self.loop.call_at(until_s, self._look), until_s
 
     def _look(self) -> None:
         self._watch = None
-        if self._due_s is not None and self.loop.time() >= self._due_s:
+        now_s = self.loop.time()
+        if self._due_s is not None and now_s >= self._due_s:
             self.took_too_long()
+        elif self._idle_until_s is not None and now_s >= self._idle_until_s:
+            self.timeout_keep_alive_handler()
         else:
             self._watch_deadline()
 

@@ -53,7 +53,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """uvicorn, after what would keep it from working has been looked at."""
     import uvicorn
 
-    from identity.api.protocol import LimitedProtocol
+    from identity.api.whole import WholeProtocol
     from identity.migrate import must_not_be_behind
     from identity.stores import open_stores
 
@@ -75,7 +75,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
             host=host,
             port=port,
             workers=workers,
-            http=LimitedProtocol,
+            http=WholeProtocol,
             **HTTP,
         )
 

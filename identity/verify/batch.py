@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from identity.errors import Unavailable
@@ -24,9 +24,7 @@ class Shared(asyncio.Future[None]):
 
 
 class Batch:
-    """Look-ups that wait for one statement, which is not sent yet."""
-
-    __slots__ = ("answer", "carry", "done", "hedged", "names", "once", "sent_s", "since_s")
+    """Look-ups that wait for one statement, which is not sent yet. Awaited, it gives the answer."""
 
     def __init__(self, carry: Carry, since_s: float, loop: asyncio.AbstractEventLoop, *, once: bool = False) -> None:
         self.carry = carry
@@ -36,20 +34,51 @@ class Batch:
         """When the first of those arrived who wait."""
         self.sent_s: float | None = None
         self.names: dict[str, None] = {}
-        self.done = Shared(loop=loop)  # which it would else ask the system for
-        self.answer: Any = None
         self.hedged = once
+        self.answer: Any = None
+        self.is_done = False
+        self.has_failed = False
+        self._loop = loop
+        self._awaited: Shared | None = None
+        self._waiting: list[Callable[[Batch], None]] = []
 
     @property
     def is_full(self) -> bool:
         return len(self.names) >= MAX_NAMES
 
+    def then(self, tell: Callable[[Batch], None]) -> None:
+        """Called at once when it has ended or failed: to wake a task costs more. It must not raise."""
+        if self.is_done:
+            tell(self)
+        else:
+            self._waiting.append(tell)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if not self.is_done:
+            if self._awaited is None:
+                self._awaited = awaited = Shared(loop=self._loop)
+                self.then(lambda _: awaited.set_result(None))
+            yield from self._awaited
+        return self.result()
+
+    def result(self) -> Any:
+        """Unavailable where it failed."""
+        if self.has_failed:
+            raise Unavailable
+        return self.answer
+
     def end(self, answer: Any) -> None:
-        if not self.done.done():
+        if not self.is_done:
             self.answer = answer
-            self.done.set_result(None)
+            self._tell()
 
     def fail(self) -> None:
-        if not self.done.done():
-            self.done.set_exception(Unavailable())
-            self.done.exception()  # whoever waited may have left
+        if not self.is_done:
+            self.has_failed = True
+            self._tell()
+
+    def _tell(self) -> None:
+        self.is_done = True
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell(self)

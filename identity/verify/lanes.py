@@ -51,7 +51,7 @@ class Lanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._kicked = False
         self._last_size = 0
-        self._is_closed = False
+        self.is_open = True
         self._wanted = asyncio.Semaphore(0)
 
     @property
@@ -61,7 +61,7 @@ class Lanes:
     def join(self, carry: Carry, names: Iterable[str], since_s: float, *, once: bool = False) -> Batch:
         """The batch that will be sent next, once it is told to go; never one that is on its way. Unavailable when the
         lanes are closed."""
-        if self._is_closed:
+        if not self.is_open:
             raise Unavailable
         batch = self._joinable.get(carry)
         if batch is None or batch.is_full or abs(since_s - batch.since_s) > HEDGE_S:  # each has a second of its own
@@ -86,7 +86,7 @@ class Lanes:
         batch = self._joinable[carry] = Batch(carry, since_s, self._loop, once=once)
         self._queue.append(batch)
         self._open.add(batch)
-        batch.done.add_done_callback(lambda _: self._open.discard(batch))
+        batch.then(self._open.discard)
         return batch
 
     def _dequeue(self, batch: Batch) -> None:
@@ -112,9 +112,9 @@ class Lanes:
         if lane in self._lanes:
             self._idle.append(lane)
         try:
-            self._hand_out(batch, answer, error)
+            self._kick()  # first, so that the lane does not wait until all have their answers
         finally:
-            self._kick()
+            self._hand_out(batch, answer, error)
 
     def _hand_out(self, batch: Batch, answer: Any, error: BaseException | None) -> None:
         if error is None:
@@ -128,11 +128,11 @@ class Lanes:
 
     def _ask_again(self, batch: Batch) -> None:
         """Who waits for it waits for what is sent next too, as if they had come now."""
-        if batch.done.done() or self._is_closed:
+        if batch.is_done or not self.is_open:
             return
         again = self._new_batch(batch.carry, self.now_s)
         again.names = dict(batch.names)
-        again.done.add_done_callback(lambda done: batch.end(again.answer) if done.exception() is None else None)
+        again.then(lambda _: None if again.has_failed else batch.end(again.answer))
         self._kick()
 
     async def _watch(self) -> None:
@@ -208,7 +208,7 @@ class Lanes:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        self._is_closed = True
+        self.is_open = False
         self._queue.clear()
         self._joinable.clear()
         for batch in [*self._open]:

@@ -113,11 +113,10 @@ class Limits:
         try:
             batch = self._lanes.join(self._take, (name,), self._lanes.now_s, once=True)
             self._lanes.go()
-            await batch.done
+            dealt: dict[str, Taken] = await batch
         finally:
             del self._asked[name]
-        taken: Taken | None = batch.answer.get(name)
-        return taken
+        return dealt.get(name)
 
     async def _take(self, names: list[str]) -> dict[str, Taken]:
         """For whoever still waits when it is sent: who was told 503 meanwhile takes nothing. Of those who ask for

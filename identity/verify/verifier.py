@@ -84,21 +84,39 @@ class Verifier:
     async def look_up_all(self, texts: Sequence[str]) -> list[Known]:
         """Several at once, in their order: a caller's own key and the one it asks about, say."""
         since_s = self.lanes.now_s
-        digests = [_digest(text) for text in texts]
-        remembered = [self.memory.get(digest) for digest in digests]
-        if all(remembered) and await self._stand(cast("list[Known]", remembered), since_s):
-            return cast("list[Known]", remembered)
+        remembered = self.remembered(texts)
+        if remembered is not None:
+            proof = self.prove(remembered)
+            if self.stand(remembered, await proof):
+                return remembered
         return await self._answers([self._ask(text, since_s) for text in texts], since_s)
 
-    async def _stand(self, remembered: list[Known], since_s: float) -> bool:
-        """Whether one proof holds for all: the hottest path, which is also the shortest."""
-        refs = {its.ref for its in remembered}
-        if len(refs) > MAX_NAMES:
-            return False
-        batch = self.lanes.join(self._prove, refs, since_s)
+    def remembered(self, texts: Sequence[str]) -> list[Known] | None:
+        """What one proof may hold for; None where one of them must be looked up, or they are of too many tenants."""
+        found = []
+        for text in texts:
+            its = self.memory.get(_digest(text))
+            if its is None:
+                return None
+            found.append(its)
+        return found if len(found) <= MAX_NAMES or len({its.ref for its in found}) <= MAX_NAMES else None
+
+    @property
+    def is_open(self) -> bool:
+        return self.lanes.is_open
+
+    def prove(self, remembered: Sequence[Known]) -> Batch:
+        """The statement that will tell whether they stand: the hottest path, which is also the shortest. Unavailable
+        where it is closed."""
+        batch = self.lanes.join(self._prove, [its.ref for its in remembered], self.lanes.now_s)
         self.lanes.go()
-        await batch.done
-        return all(self.memory.stands(its, batch.answer) for its in remembered)
+        return batch
+
+    def stand(self, remembered: Sequence[Known], proof: Proof) -> bool:
+        for its in remembered:  # noqa: SIM110 - half the time of all()
+            if not self.memory.stands(its, proof):
+                return False
+        return True
 
     async def look_up_imported(self, asked: Iterable[tuple[str, str]]) -> list[Known]:
         """Texts that are none of ours, each among the imported keys of one tenant; malformed where there is none such.
@@ -111,7 +129,7 @@ class Verifier:
             self.lanes.go()
             for question in questions:
                 if question.batch is not None:
-                    await question.batch.done
+                    await question.batch
                     self._answer(question, since_s)
         return [cast("Known", question.known) for question in questions]
 
@@ -119,7 +137,7 @@ class Verifier:
         """Unavailable where no look-up could be answered now."""
         batch = self.lanes.join(self._prove, ("",), self.lanes.now_s)
         self.lanes.go()
-        await batch.done
+        await batch
 
     def _ask(self, text: str, since_s: float, tenant_id: str | None = None) -> Question:
         """Joins what is sent next: a proof where the verdict is remembered, else the whole chain."""

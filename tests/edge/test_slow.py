@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from identity.api import make_app
-from identity.api.protocol import LimitedProtocol
+from identity.api.whole import WholeProtocol
 from identity.cli.listening import HTTP
 from identity.settings import Settings
 from tests.conftest import Organisation
@@ -81,7 +81,7 @@ async def test_line_ends_keep_no_connection_open(drop: str, wire: Client) -> Non
     trickling.cancel()
 
 
-class Impatient(LimitedProtocol):
+class Impatient(WholeProtocol):
     """As the service speaks it, and tired of waiting sooner."""
 
     receive_timeout_s = 1.0

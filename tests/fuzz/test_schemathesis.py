@@ -21,7 +21,7 @@ import uvicorn
 from identity import key_text
 from identity.api import ROUTES, make_app
 from identity.api.openapi.examples import EXAMPLES
-from identity.api.protocol import LimitedProtocol
+from identity.api.whole import WholeProtocol
 from identity.settings import Settings
 from identity.stores import create_platform, open_stores
 from tests.conftest import settings_for
@@ -87,7 +87,7 @@ class Target:
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(make_app(settings), http=LimitedProtocol, ws="none", lifespan="on", log_config=None)
+    config = uvicorn.Config(make_app(settings), http=WholeProtocol, ws="none", lifespan="on", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api import make_app
-from identity.api.protocol import LimitedProtocol
+from identity.api.whole import WholeProtocol
 from identity.db import sessions
 from identity.embedded import signal_on_parents_death
 from identity.settings import Settings
@@ -110,7 +110,7 @@ def serve(settings: Settings, listening: socket.socket, death: Death | None) -> 
     if death is not None:
         death.lie_in_wait()
         app = death.over(app)
-    config = uvicorn.Config(app, http=LimitedProtocol, ws="none", lifespan="on", log_config=None)
+    config = uvicorn.Config(app, http=WholeProtocol, ws="none", lifespan="on", log_config=None)
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from identity.api import make_app
-from identity.api.protocol import LimitedProtocol
+from identity.api.whole import WholeProtocol
 from identity.settings import Settings
 from tests.operation.apps import WITHIN_S, within
 from tests.operation.wire import Client, request
@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 POST = "POST /v1/keys/verify HTTP/1.1"
 
 
-class ImpatientProtocol(LimitedProtocol):
+class ImpatientProtocol(WholeProtocol):
     """As the service speaks it, with less patience than its ten seconds."""
 
     receive_timeout_s = 0.5

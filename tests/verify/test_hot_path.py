@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,18 +18,9 @@ from identity.app_keys import NewAppKey
 from identity.settings import Settings
 from identity.verify import Verdict
 from tests.conftest import Api, Organisation
+from tests.verify.wire import Answer, Headers, send_whole, usual
 
 VERIFY, BATCH = "/v1/keys/verify", "/v1/keys/verify-batch"
-Headers = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """As it goes out, but for what differs from request to request."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: Any
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +65,15 @@ async def send(app: Any, path: str, headers: Headers, chunks: Sequence[bytes], *
     return Answer(told[0]["status"], tuple(kept), body)
 
 
-def usual(key: str) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"host", b"identity.example.com"),
-        (b"authorization", f"Bearer {key}".encode()),
-        (b"content-type", b"application/json"),
-    ]
-
-
 async def both(hot: HotPath, path: str, headers: Headers, chunks: Sequence[bytes], **more: Any) -> Answer:
-    """By way of the hot path and past it."""
+    """By way of the hot path, from ASGI's messages and from a request that comes whole; and past it."""
     first, second = (
         await send(hot, path, headers, chunks, **more),
         await send(hot.envelope, path, headers, chunks, **more),
     )
     assert first == second
+    if not more and len(chunks) == 1 and dict(headers).keys().isdisjoint((b"content-length", b"transfer-encoding")):
+        assert await send_whole(hot, path, headers, chunks[0]) == first
     return first
 
 

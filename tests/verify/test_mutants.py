@@ -58,7 +58,7 @@ async def test_whoever_joins_a_statement_in_flight_is_caught(
 
     def joined(lanes: Lanes, carry: Carry, names: Sequence[str], *args: Any, **more: Any) -> Batch:
         on_its_way = sent.get(carry)
-        if on_its_way is not None and not on_its_way.done.done() and set(names) <= set(on_its_way.names):
+        if on_its_way is not None and not on_its_way.is_done and set(names) <= set(on_its_way.names):
             return on_its_way
         sent[carry] = join(lanes, carry, names, *args, **more)
         return sent[carry]
