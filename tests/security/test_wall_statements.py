@@ -83,7 +83,10 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
     given |= {"source": "taken over", "url": None}
     patch = {"key": id, "changes": CHANGES}
-    return given | {"changes": Jsonb(CHANGES), "rows": Jsonb([CHANGES | row | patch])}
+    rows = [CHANGES | row | patch]
+    if module is key_imports:  # which tells only of rows that miss something
+        rows.append(row | {"id": "2" * 16, "secret_hash": "22" * 32, "branch_id": "nowhere", "ordinal": 1})
+    return given | {"changes": Jsonb(CHANGES), "rows": Jsonb(rows)}
 
 
 def run(connection: Connection, statement: str, given: dict[str, Any], scope: str | None) -> list[dict[str, Any]] | str:
