@@ -17,7 +17,8 @@ from identity.settings import Settings
 from identity.verify import usage as module
 from identity.verify.usage import AT_ONCE, Usage, open_usage
 from tests.conftest import Organisation
-from tests.idempotency.worker import FORKS, When
+from tests.forks import FORKS
+from tests.idempotency.worker import When
 from tests.server import Database, execute
 
 CODES = [f"code{n}" for n in range(2 * AT_ONCE + 1)]
