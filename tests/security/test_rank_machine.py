@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -44,6 +45,9 @@ SELECT id, tenant_id, scopes FROM identity.app_keys
    AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 
+EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "15"))
+# To shrink takes minutes: that is for whoever looks for a bug, not for CI.
+PHASES = (Phase.generate, Phase.shrink) if "IDENTITY_FUZZ_SHRINK" in os.environ else (Phase.generate,)
 SCOPES = st.lists(st.sampled_from(sorted(EVERYTHING)), max_size=3, unique=True)
 PEOPLE = st.integers(0, 3)
 ANY = st.integers(0, 1000)
@@ -179,10 +183,12 @@ async def test_nobody_gains_by_their_own_act_nor_by_another_who_has_less(
     platform: Api, stores: Stores, database: Database, of_tenant: int
 ) -> None:
     some = settings(
-        max_examples=60,
+        max_examples=EXAMPLES,
         stateful_step_count=30,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
+        phases=PHASES,
         suppress_health_check=list(HealthCheck),
     )
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
@@ -191,4 +197,4 @@ async def test_nobody_gains_by_their_own_act_nor_by_another_who_has_less(
         await asyncio.to_thread(run_state_machine_as_test, Rank, settings=some)
     answers = Rank.world.answers
     assert answers["5xx"] == 0
-    assert min(answers["2xx"], answers["4xx"]) > 200, "or hardly anything was tried"
+    assert min(answers["2xx"], answers["4xx"]) > 3 * EXAMPLES, "or hardly anything was tried"
