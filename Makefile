@@ -15,7 +15,7 @@ test: .venv/ready  ## All tests, in parallel, on an embedded PostgreSQL of their
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 fuzz: .venv/ready  ## Longer than the tests do: as the OpenAPI document says, and as it does not
-	IDENTITY_FUZZ_EXAMPLES=$${IDENTITY_FUZZ_EXAMPLES:-300} $(BIN)/pytest tests/fuzz -n 2 $(ARGS)
+	IDENTITY_FUZZ_EXAMPLES=$${IDENTITY_FUZZ_EXAMPLES:-300} $(BIN)/pytest tests/fuzz tests/security/test_rank_machine.py -n 2 $(ARGS)
 
 prove: .venv/ready  ## 10,000 revocations under load, with all that may befall the service
 	$(BIN)/python -m tests.prove $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 from identity.api.logs import log_error
@@ -20,6 +20,7 @@ STEP_ROWS = 500
 CAREFUL_TENANTS = 30
 """How many are taken one by one after a step failed, which may have been over so many."""
 PAUSE_S = 0.1
+CANCELLED_AGAIN_S = 0.1
 
 Step = Callable[..., Awaitable[Swept]]
 
@@ -30,17 +31,23 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
     defaults = TenantSettings()
     usage = partial(sweep_by_tenant, stores.key_usage.sweep, days=defaults.usage_days)
     keys = partial(sweep_by_tenant, stores.app_keys.sweep, days=defaults.keep_dead_keys_days)
-    task = asyncio.gather(
-        _for_ever(EVERY_S, partial(sweep_answers, stores)),
-        _for_ever(BY_TENANT_EVERY_S, usage),
-        _for_ever(BY_TENANT_EVERY_S, keys),
-    )
+    tasks = [
+        asyncio.create_task(_for_ever(EVERY_S, partial(sweep_answers, stores))),
+        asyncio.create_task(_for_ever(BY_TENANT_EVERY_S, usage)),
+        asyncio.create_task(_for_ever(BY_TENANT_EVERY_S, keys)),
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await _end(tasks)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Told more than once: a task whose wait for a connection ends just then misses that it is cancelled."""
+    while not all(task.done() for task in tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCELLED_AGAIN_S)
 
 
 async def _for_ever(every_s: float, sweep: Callable[[], Awaitable[int]]) -> None:

@@ -261,8 +261,11 @@ async def test_a_thousand_at_once_and_all_of_them_again(org: Organisation) -> No
     assert {item["status"] for item in again} == {"taken"}
     assert [item["key_id"] for item in first] == [item["key_id"] for item in again]
     asked = {"keys": [{"key": text} for text in texts]}
-    found = (await org.admin.post("/v1/keys/verify-batch", asked)).json()["items"]
-    assert [each["metadata"] for each in found] == [{"n": n} for n in range(1000)]
+    for _ in range(20):  # a machine with much to do may not look so many up in the time that there is for it
+        answer = await org.admin.post("/v1/keys/verify-batch", asked)
+        if answer.status_code != 503:
+            break
+    assert [each["metadata"] for each in answer.json()["items"]] == [{"n": n} for n in range(1000)]
     too_many = await org.admin.post(f"{org.path}/apps/shop/keys/import", {"keys": [*rows, row(new_text())]})
     assert (told(too_many), places(too_many)) == ((400, "invalid_request"), ["/keys"])
 

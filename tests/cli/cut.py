@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from identity.cli import app
+from tests.forks import forked
 from tests.operation.command import environment
 
 
@@ -18,15 +19,12 @@ def cut(
     deed: str, moment: str, number: int, words: list[str], cwd: Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """How it ended. A deed is a module's function: identity.migrate:make_login."""
-    return subprocess.run(
-        [sys.executable, "-m", __name__, deed, moment, str(number), *words],
-        env={**environment(**variables), "PYTHONPATH": str(Path(__file__).parents[2])},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked(_cut, [deed, moment, str(number), *words], environment(**variables), cwd)
+
+
+def _cut(deed: str, moment: str, number: str, *words: str) -> None:
+    _signal_at(deed, moment, int(number))
+    app(list(words), prog_name="identity")
 
 
 def _signal_at(deed: str, moment: str, number: int) -> None:
@@ -50,8 +48,3 @@ def _signal_at(deed: str, moment: str, number: int) -> None:
         return done
 
     setattr(sys.modules[module], name, call_async if inspect.iscoroutinefunction(real) else call)
-
-
-if __name__ == "__main__":
-    _signal_at(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    app(sys.argv[4:], prog_name="identity")

@@ -43,7 +43,14 @@ async def test_those_that_come_together_are_answered_in_turn(org: Organisation, 
     assert codes == [{org.key.key: org.key.id, org.admin_key.key: org.admin_key.id}.get(key) for key in keys]
 
 
-@pytest.mark.parametrize(("line", "header"), [(VERIFY, "Connection: close"), (VERIFY.replace("1.1", "1.0"), "X: y")])
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        (VERIFY, "Connection: close"),
+        (VERIFY.replace("1.1", "1.0"), "X: y"),
+        (VERIFY.replace("1.1", "1.0"), "Connection: keep-alive"),
+    ],
+)
 async def test_whoever_wants_the_connection_closed_has_it_closed(
     org: Organisation, wire: Client, line: str, header: str
 ) -> None:

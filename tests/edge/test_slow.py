@@ -44,6 +44,15 @@ async def test_what_does_not_arrive_is_408(what: str, wire: Client) -> None:
     assert RECEIVE_S * 0.9 < time.monotonic() - started_s < RECEIVE_S + 1
 
 
+async def test_nor_does_what_begins_on_a_connection_that_may_rest_for_longer(wire: Client) -> None:
+    await wire.send(get("/healthz"))
+    assert (await wire.answer()).status == 200
+    started_s = time.monotonic()
+    await wire.send(HALVES["half a head"])
+    assert (await wire.answer()).told == (408, "request_timeout")
+    assert RECEIVE_S * 0.9 < time.monotonic() - started_s < RECEIVE_S + 1
+
+
 async def test_half_a_body_of_somebody_who_is_let_in_is_408(wire: Client, org: Organisation) -> None:
     await wire.send(verify(org.admin_key.key, "{", "Content-Length: 10"))
     assert (await wire.answer()).told == (408, "request_timeout")

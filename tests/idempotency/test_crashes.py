@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import httpx2
 import pytest
@@ -91,7 +91,7 @@ async def verdict(caller: Api, answer: httpx2.Response) -> str:
     return str((await caller.post("/v1/keys/verify", {"key": text})).json()["code"])
 
 
-@pytest.mark.parametrize("when", get_args(When))
+@pytest.mark.parametrize("when", ["during", "after"])  # before one is after the one before it
 @pytest.mark.parametrize("to", [to_issue_key, to_rotate_key, to_create_user, to_create_a_tenant])
 async def test_killed_at_any_await_it_leaves_both_or_neither_and_the_retry_answers(
     to: Callable[[Organisation], Awaitable[Aim]],

@@ -3,7 +3,6 @@ imported everything, so that a death costs little."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -24,12 +23,10 @@ from identity.api.whole import WholeProtocol
 from identity.db import sessions
 from identity.embedded import signal_on_parents_death
 from identity.settings import Settings
+from tests.forks import FORKS
 
 T = TypeVar("T")
 When = Literal["before", "during", "after"]
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__])
 
 WATCHED: ContextVar[bool] = ContextVar("watched", default=False)
 """Whether this is the request that is to be killed in: the one with an Idempotency-Key."""

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from identity.cli import app
+from tests.forks import forked
+
 COMMAND = [sys.executable, "-m", "identity"]
 
 
@@ -20,16 +23,11 @@ def environment(**variables: str) -> dict[str, str]:
 def identity(
     *arguments: str, cwd: Path = Path("/"), typed: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(**variables),
-        cwd=cwd,
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked(_identity, arguments, environment(**variables), cwd, typed)
+
+
+def _identity(*arguments: str) -> None:
+    app(list(arguments), prog_name="identity")
 
 
 @contextmanager

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
+from identity.errors import Unavailable
 from identity.stores import Stores, create_tenant
 from identity.tenants import PLATFORM, NewTenant
 from tests.conftest import Api, unique
 from tests.server import Database
 
+T = TypeVar("T")
 Powers = frozenset[tuple[str, str]]
 """In which tenant, what."""
 
@@ -40,6 +45,9 @@ SELECT id, tenant_id, scopes FROM identity.app_keys
    AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 
+EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "15"))
+# To shrink takes minutes: that is for whoever looks for a bug, not for CI.
+PHASES = (Phase.generate, Phase.shrink) if "IDENTITY_FUZZ_SHRINK" in os.environ else (Phase.generate,)
 SCOPES = st.lists(st.sampled_from(sorted(EVERYTHING)), max_size=3, unique=True)
 PEOPLE = st.integers(0, 3)
 ANY = st.integers(0, 1000)
@@ -55,8 +63,15 @@ class World:
     connection: psycopg.Connection[Any]
     answers: Counter[str] = field(default_factory=Counter)
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def prepare(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What must be there; a machine with too much to do is asked again."""
+        for _ in range(20):
+            with suppress(Unavailable):
+                return self.run(work())
+        return self.run(work())
 
 
 class Rank(RuleBasedStateMachine):
@@ -72,8 +87,9 @@ class Rank(RuleBasedStateMachine):
         asleep=st.lists(st.sampled_from(["disabled_at", "expires_at", None]), min_size=4, max_size=4),
     )
     def start(self, working: list[list[str]], other: list[list[str]], asleep: list[str | None]) -> None:
-        self.tenant_id = unique("rank")
-        self.world.run(create_tenant(self.world.stores, NewTenant(id=self.tenant_id, name="Rank")))
+        stores = self.world.stores
+        new = self.world.prepare(lambda: create_tenant(stores, NewTenant(id=unique("rank"), name="Rank")))
+        self.tenant_id = new[0].id
         self.tenants = {PLATFORM: [self.tenant_id, PLATFORM], self.tenant_id: [self.tenant_id]}
         self.keys: dict[str, str] = {}
         self.hands: list[dict[str, str]] = [{}, {}, {}, {}]
@@ -83,13 +99,13 @@ class Rank(RuleBasedStateMachine):
                 NewAppKey(name="working", scopes=("keys:write", *(scope for scope in working[person] if scope != "*"))),
                 NewAppKey(name="other", scopes=tuple(other[person])),
             ]
-            for key in self.world.run(self.world.stores.app_keys.issue_many(tenant_id, IDENTITY, news)):
+            for key in self.world.prepare(partial(stores.app_keys.issue_many, tenant_id, IDENTITY, news)):
                 self.keys[key.id] = tenant_id
                 hand[key.id] = key.key
             if column := asleep[person]:
                 statement = f"UPDATE identity.app_keys SET {column} = '2001-01-01' WHERE id = %s"
                 self.world.connection.execute(statement.encode(), [list(hand)[1]])
-        self.now = self.powers()
+        self.now, self.in_doubt = self.powers(), Powers()
 
     def powers(self) -> list[Powers]:
         """What the keys in each hand may do now, by a rule of its own."""
@@ -108,19 +124,21 @@ class Rank(RuleBasedStateMachine):
         more = {} if body is None else {"json": body}
         caller = Api(self.world.api.client, texts[by % len(texts)])
         answer = self.world.run(caller(method, path, **more))
-        busy = answer.status_code == 503  # a machine with too much to do; nothing has changed
+        busy = answer.status_code == 503  # a machine with too much to do, which may yet do it
         self.world.answers["503" if busy else f"{answer.status_code // 100}xx"] += 1
         told: dict[str, Any] = answer.json() if answer.status_code in (200, 201) else {}
         if "key" in told:
             self.keys[told["id"]] = told["tenant_id"]
             self.hands[who][told["id"]] = told["key"]
         before, self.now = self.now, self.powers()
+        acted = before[who] | self.in_doubt
+        self.in_doubt = acted if busy else self.in_doubt
         for person, (had, has) in enumerate(zip(before, self.now, strict=True)):
-            assert has <= had | before[who], f"{person} gained {sorted(has - had - before[who])}"
+            assert has <= had | acted, f"{person} gained {sorted(has - had - acted)}"
         return told
 
     def target(self, which: int, verb: str = "") -> str:
-        id = sorted(self.keys)[which % len(self.keys)]
+        id = list(self.keys)[which % len(self.keys)]
         return f"/v1/tenants/{self.keys[id]}/apps/identity/keys/{id}{verb}"
 
     @rule(who=PEOPLE, by=ANY, scopes=SCOPES, elsewhere=st.booleans())
@@ -159,15 +177,18 @@ def included(scope: str) -> frozenset[str]:
     return INCLUDES.get(scope, frozenset({scope}))
 
 
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # the service's own thread does
 @pytest.mark.parametrize("of_tenant", [4, 3, 2, 1])
 async def test_nobody_gains_by_their_own_act_nor_by_another_who_has_less(
     platform: Api, stores: Stores, database: Database, of_tenant: int
 ) -> None:
     some = settings(
-        max_examples=60,
+        max_examples=EXAMPLES,
         stateful_step_count=30,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
+        phases=PHASES,
         suppress_health_check=list(HealthCheck),
     )
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
@@ -176,4 +197,4 @@ async def test_nobody_gains_by_their_own_act_nor_by_another_who_has_less(
         await asyncio.to_thread(run_state_machine_as_test, Rank, settings=some)
     answers = Rank.world.answers
     assert answers["5xx"] == 0
-    assert min(answers["2xx"], answers["4xx"]) > 200, "or hardly anything was tried"
+    assert min(answers["2xx"], answers["4xx"]) > 3 * EXAMPLES, "or hardly anything was tried"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -30,7 +31,7 @@ from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.stores import Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
-from tests.conftest import Organisation, settings_for, unique
+from tests.conftest import Organisation, make_organisation, settings_for, unique
 from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
@@ -106,9 +107,10 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
     given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
     given |= {"source": "taken over", "url": None}
-    rows = [CHANGES | row | {"key": id, "changes": CHANGES}]
-    if module is key_imports:  # which tells of those alone that are refused
-        rows.append(rows[0] | {"id": "1" * 16, "ordinal": 1, "user_id": "nobody"})
+    patch = {"key": id, "changes": CHANGES}
+    rows = [CHANGES | row | patch]
+    if module is key_imports:  # which tells only of rows that miss something
+        rows.append(row | {"id": "2" * 16, "secret_hash": "22" * 32, "branch_id": "nowhere", "ordinal": 1})
     return given | {"changes": Jsonb(CHANGES), "rows": Jsonb(rows)}
 
 
@@ -138,16 +140,23 @@ def of_others(found: list[dict[str, Any]] | str, own: str) -> list[dict[str, Any
     return named + [row for row in rows if not row.keys() & {"tenant_id", "id"} and any(row.values())]
 
 
-@pytest.fixture
-async def admin(database: Database, org: Organisation) -> AsyncIterator[Connection]:
+@pytest.fixture(scope="module")
+async def org(database: Database, stores: Stores, client: httpx2.AsyncClient) -> Organisation:
+    """One for all: nothing of what they do stays."""
+    org = await make_organisation(stores, client)
     use_everything(database, org)
-    await org.stores.app_keys.issue(org.id, IDENTITY, NewAppKey(name="ana", user_id="ana", scopes=("audit:read",)))
+    await stores.app_keys.issue(org.id, IDENTITY, NewAppKey(name="ana", user_id="ana", scopes=("audit:read",)))
+    return org
+
+
+@pytest.fixture
+def admin(database: Database) -> Iterator[Connection]:
     with psycopg.connect(database.admin_url) as connection:
         yield connection
         connection.rollback()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def stranger(stores: Stores) -> str:
     """A tenant that has nothing of what is asked for."""
     tenant, _ = await create_tenant(stores, NewTenant(id=unique(), name="Stranger"))
@@ -167,11 +176,19 @@ def bury(connection: Connection, name: str, tenant_id: str) -> None:
         connection.execute(of_table(statement + spared, table), [tenant_id])
 
 
+def writes(statement: str) -> bool:
+    return bool(re.search(r"\b(INSERT INTO|UPDATE identity|DELETE FROM)\b", statement))
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_in_its_own_tenant_the_statement_does_something(admin: Connection, org: Organisation, name: str) -> None:
+def test_in_its_own_tenant_the_statement_does_something(
+    admin: Connection, database: Database, org: Organisation, name: str
+) -> None:
     module, statement = STATEMENTS[name]
     bury(admin, name, org.id)
+    before = everything(admin, database, org.id)
     found = run(admin, statement, params(module, org, org.id), scope=org.id)
+    assert (everything(admin, database, org.id) != before) == writes(statement) or name.endswith("CREATE")
     assert found == UNIQUE_VIOLATION if name.endswith("CREATE") else isinstance(found, list) and found
 
 

@@ -178,3 +178,24 @@ async def test_it_is_done_in_the_background(stores: Stores, own: Database) -> No
         async with asyncio.timeout(20):
             while left(own, id) != 90 or await keys_of(stores, id) != {key}:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+
+async def test_it_ends_also_where_a_cancellation_is_lost(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, lost = asyncio.Event(), False
+
+    async def loses_the_first(_: Stores) -> int:
+        nonlocal lost
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if lost:
+                raise
+            lost = True
+        return 0
+
+    monkeypatch.setattr(MODULE, "sweep_answers", loses_the_first)
+    before = asyncio.all_tasks()
+    async with sweeping(stores):
+        await asyncio.wait_for(begun.wait(), 20)
+    assert not any("_for_ever" in repr(task.get_coro()) for task in asyncio.all_tasks() - before)

@@ -140,6 +140,7 @@ RAW = {
     "a vast number": b'{"key": ' + b"9" * 5000 + b"}",
     "a tab": b'{"key": "a\tb"}',
     "just the bound": b'{"key": "a"}'.ljust(8 * 1024),
+    "a long key": b'{"key": "%b"}' % (b"a" * 8 * 1024),
     "beyond the bound": b'{"key": "a"}'.ljust(8 * 1024 + 1),
 }
 
@@ -234,6 +235,9 @@ async def test_who_may_verify_one_app_alone_is_told_of_no_other(
     raw = json.dumps({"keys": [{"key": each} for each in keys]}).encode()
     answer = await both(hot, BATCH, usual(caller.key), [raw])
     assert [each["code"] for each in answer.body["items"]] == ["valid", "not_found", "not_found"]
+    for key, code in zip(keys, ["valid", "not_found", "not_found"], strict=True):
+        answer = await both(hot, VERIFY, usual(caller.key), [json.dumps({"key": key}).encode()])
+        assert answer.body["code"] == code
 
 
 async def test_a_thousand_and_no_more_in_the_order_in_which_they_were_asked(hot: HotPath, org: Organisation) -> None:

@@ -73,6 +73,11 @@ async def test_what_takes_takes_each_time(hot: HotPath, org: Organisation) -> No
     assert [each.body["code"] for each in answers] == ["valid"] * 3 + ["credits_exhausted"] * 2
 
 
+async def test_another_method_is_not_allowed(hot: HotPath, org: Organisation) -> None:
+    answer = await send_whole(hot, VERIFY, usual(org.admin_key.key), asking(org.key.key), method="PUT")
+    assert answer.status == 405
+
+
 async def test_those_that_come_in_one_read_are_answered_in_turn(hot: HotPath, org: Organisation) -> None:
     keys = [org.key.key, "none", org.admin_key.key] * 5
     protocol, wire = opened(hot)

@@ -85,14 +85,14 @@ def opened(hot: HotPath) -> tuple[WholeProtocol, Wire]:
     return protocol, wire
 
 
-def on_the_wire(path: str, headers: Headers, body: bytes) -> bytes:
+def on_the_wire(path: str, headers: Headers, body: bytes, method: str = "POST") -> bytes:
     lines = [b"%b: %b" % header for header in [*headers, (b"content-length", b"%d" % len(body))]]
-    return b"\r\n".join([b"POST %b HTTP/1.1" % path.encode(), *lines, b"", body])
+    return b"\r\n".join([f"{method} {path} HTTP/1.1".encode(), *lines, b"", body])
 
 
-async def send_whole(hot: HotPath, path: str, headers: Headers, body: bytes) -> Answer:
+async def send_whole(hot: HotPath, path: str, headers: Headers, body: bytes, method: str = "POST") -> Answer:
     protocol, wire = opened(hot)
-    protocol.data_received(on_the_wire(path, headers, body))
+    protocol.data_received(on_the_wire(path, headers, body, method))
     answer = await wire.answer()
     protocol.connection_lost(None)
     return answer
