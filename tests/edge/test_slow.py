@@ -44,9 +44,10 @@ async def test_what_does_not_arrive_is_408(what: str, wire: Client) -> None:
     assert RECEIVE_S * 0.9 < time.monotonic() - started_s < RECEIVE_S + 1
 
 
-async def test_nor_does_what_begins_on_a_connection_that_may_rest_for_longer(wire: Client) -> None:
+async def test_nor_does_what_begins_on_a_connection_that_has_rested_for_longer(wire: Client) -> None:
     await wire.send(get("/healthz"))
     assert (await wire.answer()).status == 200
+    assert await wire.stays_open(RECEIVE_S + 0.2)
     started_s = time.monotonic()
     await wire.send(HALVES["half a head"])
     assert (await wire.answer()).told == (408, "request_timeout")
