@@ -18,3 +18,4 @@ SET search_path = identity;
 \ir tenant_changes.sql
 \ir key_leaks.sql
 \ir key_usage.sql
+\ir signing_keys.sql
