@@ -10,7 +10,9 @@ from functools import cached_property
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
 from identity.tenants import PLATFORM
-from identity.verify import Known, Usage, Verifier
+from identity.tokens import Claims, Tokens
+from identity.verify import Known, Usage, Verifier, look_up_id
+from identity.verify import covers as covers_business
 
 NOUNS = ("tenants", "apps", "branches", "users", "keys", "audit")
 SCOPES = (
@@ -33,6 +35,8 @@ class Principal:
     scopes: tuple[str, ...]
     known: Known | None
     actor: str
+    claims: Claims | None = None
+    """What it says, where it calls with an access token."""
 
     @property
     def is_platform(self) -> bool:
@@ -43,9 +47,13 @@ class Principal:
 
     def may_verify(self, known: Known) -> bool:
         """Whether that key is this caller's to see."""
-        if not self.is_platform and known.tenant_id != self.tenant_id:
+        return self.may_see(known.tenant_id, known.app_id)
+
+    def may_see(self, tenant_id: str, app_id: str) -> bool:
+        """Whether keys and tokens of that app are this caller's to see."""
+        if not self.is_platform and tenant_id != self.tenant_id:
             return False
-        return self.verifies is None or known.app_id in self.verifies
+        return self.verifies is None or app_id in self.verifies
 
     @cached_property
     def verifies(self) -> frozenset[str] | None:
@@ -93,6 +101,38 @@ def whose(known: Known) -> Principal:
         known.caller = Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, f"key:{known.key_id}")
     caller: Principal = known.caller
     return caller
+
+
+def by_access_token(tokens: Tokens, verifier: Verifier) -> Method:
+    """A token for the app `identity`. Its signature says who got it; what they may now, the database."""
+
+    async def method(credential: str) -> Principal | None:
+        claims = await tokens.read(credential, app_id=IDENTITY)
+        known = None if claims is None else await key_of(claims, verifier)
+        if claims is None or known is None:
+            return None
+        if known.code != "valid":
+            raise Unauthenticated(known.code, f"This token's key is not good: {known.code.replace('_', ' ')}.")
+        scopes, actor = held(claims.scopes, known), f"key:{known.key_id}"
+        return Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, actor, claims)
+
+    return method
+
+
+async def key_of(claims: Claims, verifier: Verifier) -> Known | None:
+    """The key that got this token, as it is now; None where there is none, or none any more."""
+    if claims.key_id is None:
+        return None
+    known = await look_up_id(verifier, claims.key_id)
+    is_its = (known.tenant_id, known.app_id) == (claims.tenant_id, claims.app_id)
+    return known if known.key_id and is_its else None
+
+
+def held(scopes: tuple[str, ...], known: Known) -> tuple[str, ...]:
+    """Those of them that this key has: what a token says was so when it was made."""
+    if known.app_id == IDENTITY:
+        return tuple(scope for scope in scopes if any(covers(each, scope) for each in known.scopes))
+    return tuple(scope for scope in scopes if covers_business(known.scopes, scope))
 
 
 def of_full_rank(actor: str) -> Principal:

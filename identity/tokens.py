@@ -46,6 +46,8 @@ class Claims(BaseModel):
     exp: int
     nbf: int = 0
     sid: str | None = None
+    branch_id: str | None = None
+    environment: str | None = None
 
     @property
     def tenant_id(self) -> str:
@@ -150,10 +152,13 @@ class Tokens:
         scopes: Iterable[str],
         lifetime_s: int,
         session_id: str | None = None,
+        branch_id: str | None = None,
+        environment: str | None = None,
     ) -> str:
         """A token for that app; the subject is a user's id, or `key:` and a key's."""
         id, key = await self.keys.signing()
         now_s, client = int(time.time()), f"{tenant_id}/{app_id}"
+        more = {"sid": session_id, "branch_id": branch_id, "environment": environment}
         claims: dict[str, Any] = {
             "iss": self.issuer(tenant_id),
             "aud": client,
@@ -163,9 +168,8 @@ class Tokens:
             "jti": secrets.token_urlsafe(16),
             "iat": now_s,
             "exp": now_s + lifetime_s,
+            **{name: value for name, value in more.items() if value is not None},
         }
-        if session_id is not None:
-            claims["sid"] = session_id
         return jwt.encode({"alg": ALGORITHM, "typ": TYPE, "kid": id}, claims, key, registry=_ALGORITHMS)
 
     async def read(self, text: str, *, app_id: str | None = None) -> Claims | None:

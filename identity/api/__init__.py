@@ -28,19 +28,22 @@ from identity.api import (
     keys,
     logs,
     metrics,
+    oauth,
     tenants,
     user_apps,
     users,
+    well_known,
     wire,
 )
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
+from identity.api.forms import preflight
 from identity.api.hot import HotPath
 from identity.api.protocol import LimitedProtocol
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
-from identity.auth import by_app_key
+from identity.auth import by_access_token, by_app_key
 from identity.embedded import signal_on_parents_death
 from identity.migrate import must_not_be_behind
 from identity.settings import Settings
@@ -60,6 +63,8 @@ ROUTES: list[Route] = [
         key_usage.table,
         keys.table,
         key_leaks.table,
+        oauth.table,
+        well_known.table,
         health.table,
         metrics.table,
         docs.table,
@@ -101,8 +106,10 @@ async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIte
         secret_keys = settings.secret_keys
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
         tokens = Tokens(KeyRing(stores.signing_keys, secret_keys), settings.base)
-        methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
-        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens)
+        methods = (by_app_key(verifier, usage), by_access_token(tokens, verifier))
+        yield Service(
+            settings, stores, verifier, usage, methods, cursors, secret_keys, key_leaks.new_limit(), seen, tokens
+        )
 
 
 def asgi() -> ASGIApp:
@@ -120,7 +127,10 @@ def _endpoint(path: str) -> StarletteRoute:
     routes = {route.method: route for route in ROUTES if route.path == path}
 
     async def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return preflight(request, routes)
         route = routes.get(request.method) or routes["GET"]
         return await wire.answer(request.app.state.service, route, request)
 
-    return StarletteRoute(path, endpoint, methods=list(routes))
+    asked_before = ["OPTIONS"] if any(route.tells_oauth for route in routes.values()) else []
+    return StarletteRoute(path, endpoint, methods=[*routes, *asked_before])

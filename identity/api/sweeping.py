@@ -34,6 +34,7 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
         _for_ever(EVERY_S, partial(sweep_answers, stores)),
         _for_ever(BY_TENANT_EVERY_S, usage),
         _for_ever(BY_TENANT_EVERY_S, keys),
+        _for_ever(BY_TENANT_EVERY_S, stores.signing_keys.sweep),
     )
     try:
         yield
