@@ -29,6 +29,7 @@ CLOCKS_S = 10
 """By how much the clocks of two hosts may differ."""
 KEY = "key:"
 """Before a subject that is an app key, not a user."""
+OF_KEY = re.compile(r"key:([0-9A-Za-z]{22})")
 
 
 class Claims(BaseModel):
@@ -64,7 +65,8 @@ class Claims(BaseModel):
     @property
     def key_id(self) -> str | None:
         """Of the key that got it by client credentials."""
-        return self.sub.removeprefix(KEY) if self.sub.startswith(KEY) else None
+        match = OF_KEY.fullmatch(self.sub)
+        return match[1] if match else None
 
     @property
     def user_id(self) -> str | None:

@@ -33,7 +33,7 @@ def _is_none(value: object) -> bool:
 
 
 class TokenRequest(ClientForm):
-    grant_type: str
+    grant_type: str = Field(min_length=1)
     """`client_credentials`."""
     scope: str | None = None
     """Those wanted, with a space between; default: all that the key has."""
@@ -49,13 +49,13 @@ class IssuedToken(BaseModel):
 
 
 class TokenInQuestion(Form):
-    token: str
+    token: str = Field(min_length=1)
     """An access token, or an app key."""
     token_type_hint: str | None = None
 
 
 class TokenToRevoke(ClientForm):
-    token: str
+    token: str = Field(min_length=1)
     token_type_hint: str | None = None
 
 

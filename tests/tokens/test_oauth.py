@@ -17,7 +17,7 @@ from tests.api.samples import NOBODYS_KEY
 from tests.conftest import Api, Organisation
 from tests.tokens.conftest import key_token, tokens_of
 
-GRANT = {"grant_type": "client_credentials"}
+GRANT: dict[str, Any] = {"grant_type": "client_credentials"}
 
 
 async def issue(org: Organisation, app_id: str = "shop", **given: Any) -> IssuedKey:
@@ -69,11 +69,12 @@ async def test_a_token_holds_what_was_asked_and_no_longer_than_its_key(org: Orga
 async def test_a_client_says_who_it_is_in_one_way(org: Organisation) -> None:
     key = await issue(org)
     id = f"{org.id}/shop"
-    by_header = {"headers": basic(id, key.key)}
+    by_header: dict[str, Any] = {"headers": basic(id, key.key)}
     assert (await ask(org, **GRANT, **by_header)).status_code == 200
     assert (await ask(org, **GRANT, client_id=id, **by_header)).status_code == 200
     assert (await ask(org, **GRANT, headers=basic(id.replace("/", "%2F"), key.key))).status_code == 200
-    for form in ({"client_secret": key.key}, {"client_id": f"{org.id}/identity"}):
+    twice: list[dict[str, Any]] = [{"client_secret": key.key}, {"client_id": f"{org.id}/identity"}]
+    for form in twice:
         assert told(await ask(org, **GRANT, **form, **by_header)) == (400, "invalid_request")
 
 
