@@ -18,3 +18,6 @@ SET search_path = identity;
 \ir tenant_changes.sql
 \ir key_leaks.sql
 \ir key_usage.sql
+\ir passwords.sql
+\ir sessions.sql
+\ir sign_ins.sql
