@@ -122,3 +122,16 @@ class Settings(BaseSettings):
     @property
     def lanes_url(self) -> str:
         return self.lanes_database_url.get_secret_value() if self.lanes_database_url else self.main_url
+
+    @property
+    def base(self) -> str:
+        """Where the world finds us: what our tokens' issuers begin with."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url or f"http://{host}:{self.port}"
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """The present one, and the one before it while it changes."""
+        given = [key for key in (self.secret_key, self.secret_key_previous) if key is not None]
+        assert given, "serve refuses to start without a secret key"
+        return tuple(decode_secret_key(key.get_secret_value()) for key in given)

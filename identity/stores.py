@@ -17,6 +17,7 @@ from identity.key_leaks import KeyLeakStore
 from identity.key_text import REF_CHARS, KeyText
 from identity.key_usage import KeyUsageStore
 from identity.settings import Settings
+from identity.signing_keys import SigningKeyStore
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
 from identity.user_apps import UserAppStore
 from identity.users import UserStore
@@ -39,6 +40,7 @@ class Stores:
         self.key_leaks = KeyLeakStore(session)
         self.key_usage = KeyUsageStore(session)
         self.idempotency = IdempotencyStore(session)
+        self.signing_keys = SigningKeyStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:
         """The same stores for one caller, whom the database is told with each statement."""

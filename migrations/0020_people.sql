@@ -1,4 +1,4 @@
--- depends: 0018_validate_keys
+-- depends: 0019_signing_keys
 ALTER TABLE identity.users ADD COLUMN email_verified_at timestamptz;
 GRANT UPDATE (email_verified_at) ON identity.users TO identity_app;
 COMMENT ON COLUMN identity.users.email_verified_at IS 'When somebody proved to receive what is sent there; another address is not proved.';

@@ -43,8 +43,9 @@ from identity.api.sweeping import sweeping
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
 from identity.migrate import must_not_be_behind
-from identity.settings import Settings, decode_secret_key
+from identity.settings import Settings
 from identity.stores import open_stores
+from identity.tokens import KeyRing, Tokens
 from identity.verify import Seen, open_usage, open_verifier
 
 ROUTES: list[Route] = [
@@ -97,10 +98,11 @@ async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIte
         await must_not_be_behind(stores.session)  # before the lanes prepare statements over what may not be there
         verifier = await stack.enter_async_context(open_verifier(settings, seen))
         usage = await stack.enter_async_context(open_usage(settings))
-        secret_keys = _secret_keys(settings)
+        secret_keys = settings.secret_keys
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
+        tokens = Tokens(KeyRing(stores.signing_keys, secret_keys), settings.base)
         methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
-        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen)
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens)
 
 
 def asgi() -> ASGIApp:
@@ -122,9 +124,3 @@ def _endpoint(path: str) -> StarletteRoute:
         return await wire.answer(request.app.state.service, route, request)
 
     return StarletteRoute(path, endpoint, methods=list(routes))
-
-
-def _secret_keys(settings: Settings) -> tuple[bytes, ...]:
-    given = [key for key in (settings.secret_key, settings.secret_key_previous) if key is not None]
-    assert given, "serve refuses to start without a secret key"
-    return tuple(decode_secret_key(key.get_secret_value()) for key in given)

@@ -17,6 +17,7 @@ from identity.db import IfMatch, Row, precondition_failed
 from identity.errors import PreconditionFailed
 from identity.settings import Settings
 from identity.stores import Stores
+from identity.tokens import Tokens
 from identity.verify import Seen, Usage, Verifier
 
 B = TypeVar("B", bound=BaseModel | None)
@@ -36,6 +37,7 @@ class Service:
     """The present one, and the one before it while it changes."""
     leak_limit: RateLimit
     seen: Seen
+    tokens: Tokens
 
 
 @dataclass(frozen=True)

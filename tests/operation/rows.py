@@ -25,6 +25,8 @@ ROWS = {
     "key_usage": """INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
                     VALUES ('acme', repeat('k', 22), '2026-01-05T09:00Z', 'valid', 1)""",
     "usage_workers": "INSERT INTO identity.usage_workers (id, sequence) VALUES ('worker', 1)",
+    "signing_keys": """INSERT INTO identity.signing_keys (id, public_key, private_key, starts_at)
+                       VALUES ('thumbprint', '{}', 'sealed', '2026-01-05T09:00Z')""",
     "passwords": "INSERT INTO identity.passwords (tenant_id, user_id, hash) VALUES ('acme', 'ana', 'hash')",
     "password_resets": """INSERT INTO identity.password_resets (tenant_id, user_id, token_hash)
                           VALUES ('acme', 'ana', sha256('token'))""",
