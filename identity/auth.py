@@ -33,6 +33,8 @@ class Principal:
     scopes: tuple[str, ...]
     known: Known | None
     actor: str
+    user_id: str | None = None
+    """Whose access token it is; of a key none, whoever owns it."""
 
     @property
     def is_platform(self) -> bool:

@@ -28,6 +28,9 @@ from identity.api import (
     keys,
     logs,
     metrics,
+    passwords,
+    sessions,
+    sign_in,
     tenants,
     user_apps,
     users,
@@ -42,6 +45,7 @@ from identity.api.routes import Route
 from identity.api.sweeping import sweeping
 from identity.auth import by_app_key
 from identity.embedded import signal_on_parents_death
+from identity.hashing import open_hasher
 from identity.migrate import must_not_be_behind
 from identity.settings import Settings
 from identity.stores import open_stores
@@ -56,6 +60,9 @@ ROUTES: list[Route] = [
         branches.table,
         users.table,
         user_apps.table,
+        passwords.table,
+        sign_in.table,
+        sessions.table,
         app_keys.table,
         key_usage.table,
         keys.table,
@@ -102,7 +109,9 @@ async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIte
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
         tokens = Tokens(KeyRing(stores.signing_keys, secret_keys), settings.base)
         methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
-        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens)
+        room = {"threads": settings.password_threads, "queue": settings.password_queue}
+        hasher = await stack.enter_async_context(open_hasher(**room))
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens, hasher)
 
 
 def asgi() -> ASGIApp:

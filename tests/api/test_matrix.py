@@ -37,7 +37,8 @@ def test_names_of_routes_are_unique() -> None:
 
 def test_just_these_routes_are_public() -> None:
     public = {route.path for route in ROUTES if route.scope == PUBLIC}
-    assert public == {"/healthz", "/readyz", "/openapi.json", "/docs", "/v1/keys/report-leak"}
+    people = {f"/v1/tenants/{{tenant_id}}/{each}" for each in ("sessions", "password-reset")}
+    assert public == {"/healthz", "/readyz", "/openapi.json", "/docs", "/v1/keys/report-leak", *people}
 
 
 @pytest.mark.parametrize("scope", ["", "apps", "apps:delete", "PUBLIC", None])
