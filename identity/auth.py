@@ -9,6 +9,8 @@ from functools import cached_property
 
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
+from identity.sessions import LiveSession, SessionStore
+from identity.stores import LIFETIMES
 from identity.tenants import PLATFORM
 from identity.tokens import Claims, Tokens
 from identity.verify import Known, Usage, Verifier, look_up_id
@@ -35,6 +37,8 @@ class Principal:
     scopes: tuple[str, ...]
     known: Known | None
     actor: str
+    user_id: str | None = None
+    """Whose access token it is; of a key none, whoever owns it."""
     claims: Claims | None = None
     """What it says, where it calls with an access token."""
 
@@ -103,20 +107,33 @@ def whose(known: Known) -> Principal:
     return caller
 
 
-def by_access_token(tokens: Tokens, verifier: Verifier) -> Method:
+def by_access_token(tokens: Tokens, verifier: Verifier, sessions: SessionStore) -> Method:
     """A token for the app `identity`. Its signature says who got it; what they may now, the database."""
 
     async def method(credential: str) -> Principal | None:
         claims = await tokens.read(credential, app_id=IDENTITY)
-        known = None if claims is None else await key_of(claims, verifier)
-        if claims is None or known is None:
+        if claims is None:
             return None
-        if known.code != "valid":
+        if claims.user_id is not None:
+            return _of_person(claims, await session_of(claims, sessions))
+        known = await key_of(claims, verifier)
+        if known is not None and known.code != "valid":
             raise Unauthenticated(known.code, f"This token's key is not good: {known.code.replace('_', ' ')}.")
-        scopes, actor = held(claims.scopes, known), f"key:{known.key_id}"
-        return Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, actor, claims)
+        return None if known is None else _of_key(claims, known)
 
     return method
+
+
+def _of_person(claims: Claims, live: LiveSession | None) -> Principal | None:
+    if live is None:
+        return None
+    scopes, actor = held(claims.scopes, live.app_id, live.scopes), f"user:{live.user_id}"
+    return Principal(live.tenant_id, live.app_id, None, scopes, None, actor, live.user_id, claims)
+
+
+def _of_key(claims: Claims, known: Known) -> Principal:
+    scopes, actor = held(claims.scopes, known.app_id, known.scopes), f"key:{known.key_id}"
+    return Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, actor, None, claims)
 
 
 async def key_of(claims: Claims, verifier: Verifier) -> Known | None:
@@ -128,11 +145,21 @@ async def key_of(claims: Claims, verifier: Verifier) -> Known | None:
     return known if known.key_id and is_its else None
 
 
-def held(scopes: tuple[str, ...], known: Known) -> tuple[str, ...]:
-    """Those of them that this key has: what a token says was so when it was made."""
-    if known.app_id == IDENTITY:
-        return tuple(scope for scope in scopes if any(covers(each, scope) for each in known.scopes))
-    return tuple(scope for scope in scopes if covers_business(known.scopes, scope))
+async def session_of(claims: Claims, sessions: SessionStore) -> LiveSession | None:
+    """The session in which somebody got this token; None where it has ended, or they may not go on with it."""
+    if claims.sid is None:
+        return None
+    live = await sessions.find_live(claims.tenant_id, claims.sid, LIFETIMES)
+    if live is None or (live.app_id, live.user_id) != (claims.app_id, claims.user_id):
+        return None
+    return live
+
+
+def held(scopes: tuple[str, ...], app_id: str, granted: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are granted now: what a token says was so when it was made."""
+    if app_id == IDENTITY:
+        return tuple(scope for scope in scopes if any(covers(each, scope) for each in granted))
+    return tuple(scope for scope in scopes if covers_business(granted, scope))
 
 
 def of_full_rank(actor: str) -> Principal:

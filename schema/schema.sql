@@ -19,3 +19,6 @@ SET search_path = identity;
 \ir key_leaks.sql
 \ir key_usage.sql
 \ir signing_keys.sql
+\ir passwords.sql
+\ir sessions.sql
+\ir sign_ins.sql

@@ -23,12 +23,16 @@ from identity.api import (
     branches,
     docs,
     health,
+    introspection,
     key_leaks,
     key_usage,
     keys,
     logs,
     metrics,
     oauth,
+    passwords,
+    sessions,
+    sign_in,
     tenants,
     user_apps,
     users,
@@ -45,6 +49,7 @@ from identity.api.routes import Route
 from identity.api.sweeping import sweeping
 from identity.auth import by_access_token, by_app_key
 from identity.embedded import signal_on_parents_death
+from identity.hashing import open_hasher
 from identity.migrate import must_not_be_behind
 from identity.settings import Settings
 from identity.stores import open_stores
@@ -59,11 +64,15 @@ ROUTES: list[Route] = [
         branches.table,
         users.table,
         user_apps.table,
+        passwords.table,
+        sign_in.table,
+        sessions.table,
         app_keys.table,
         key_usage.table,
         keys.table,
         key_leaks.table,
         oauth.table,
+        introspection.table,
         well_known.table,
         health.table,
         metrics.table,
@@ -106,10 +115,11 @@ async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIte
         secret_keys = settings.secret_keys
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
         tokens = Tokens(KeyRing(stores.signing_keys, secret_keys), settings.base)
-        methods = (by_app_key(verifier, usage), by_access_token(tokens, verifier))
-        yield Service(
-            settings, stores, verifier, usage, methods, cursors, secret_keys, key_leaks.new_limit(), seen, tokens
-        )
+        methods = (by_app_key(verifier, usage), by_access_token(tokens, verifier, stores.sessions))
+        leaks = key_leaks.new_limit()
+        room = {"threads": settings.password_threads, "queue": settings.password_queue}
+        hasher = await stack.enter_async_context(open_hasher(**room))
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens, hasher)
 
 
 def asgi() -> ASGIApp:

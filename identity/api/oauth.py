@@ -1,42 +1,47 @@
-"""/oauth: tokens for an app's keys, what a token or a key is worth now, and the end of one."""
+"""/oauth: tokens for who has signed in and for an app's keys, and the end of one."""
 
 from __future__ import annotations
 
 import re
 import time
-from typing import Literal
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from identity import key_text
-from identity.api.call import Call, Service
-from identity.api.forms import MAX_FORM_BYTES, Client, ClientForm, Form, client_of, open_to_pages
-from identity.api.keys import tell
+from identity.api.call import Service
+from identity.api.forms import MAX_FORM_BYTES, Client, ClientForm, client_of, open_to_pages
 from identity.api.routes import PUBLIC, Table
-from identity.auth import Principal, held, key_of
-from identity.errors import InvalidClient, OAuthError
+from identity.api.sign_in import signed_in
+from identity.auth import held
+from identity.db import Scope
+from identity.errors import InvalidClient, NotFound, OAuthError
 from identity.fields import SCOPE_PATTERN
-from identity.tokens import KEY, Claims
-from identity.verify import Known, Verification, verdict
+from identity.stores import LIFETIMES, Stores
+from identity.tokens import KEY
+from identity.verify import Known, verdict
 
 table = Table("oauth")
 
+ACTOR = "oauth"
 MAX_SCOPES = 100
 OF_KEYS = ("secret", "service")
 """The types of keys that get tokens: a public one is no secret, and a restricted one would be less so."""
 NO_RULES = "This key has limits, or rules of addresses or routes, which no token could keep: use the key itself."
 
 
-def _is_none(value: object) -> bool:
-    return value is None
+Text = Annotated[str | None, Field(exclude_if=lambda value: value is None)]
 
 
 class TokenRequest(ClientForm):
     grant_type: str = Field(min_length=1)
-    """`client_credentials`."""
+    """`client_credentials` or `refresh_token`."""
+    refresh_token: str | None = None
     scope: str | None = None
-    """Those wanted, with a space between; default: all that the key has."""
+    """Those wanted, with a space between; default: all that key or session has."""
 
 
 class IssuedToken(BaseModel):
@@ -46,12 +51,9 @@ class IssuedToken(BaseModel):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int
     scope: str
-
-
-class TokenInQuestion(Form):
-    token: str = Field(min_length=1)
-    """An access token, or an app key."""
-    token_type_hint: str | None = None
+    refresh_token: Text = None
+    """The one that is good from now on."""
+    session_id: Text = None
 
 
 class TokenToRevoke(ClientForm):
@@ -63,31 +65,6 @@ class Revoked(BaseModel):
     """Nothing more is told, whatever it was (RFC 7009, section 2.2)."""
 
 
-class Introspection(BaseModel):
-    """Whether it is good now, and whose it is (RFC 7662). Of what is not, nothing else is told."""
-
-    active: bool
-    scope: str | None = Field(default=None, exclude_if=_is_none)
-    client_id: str | None = Field(default=None, exclude_if=_is_none)
-    token_type: str | None = Field(default=None, exclude_if=_is_none)
-    exp: int | None = Field(default=None, exclude_if=_is_none)
-    iat: int | None = Field(default=None, exclude_if=_is_none)
-    sub: str | None = Field(default=None, exclude_if=_is_none)
-    aud: str | None = Field(default=None, exclude_if=_is_none)
-    iss: str | None = Field(default=None, exclude_if=_is_none)
-    jti: str | None = Field(default=None, exclude_if=_is_none)
-    sid: str | None = Field(default=None, exclude_if=_is_none)
-    tenant_id: str | None = Field(default=None, exclude_if=_is_none)
-    app_id: str | None = Field(default=None, exclude_if=_is_none)
-    branch_id: str | None = Field(default=None, exclude_if=_is_none)
-    user_id: str | None = Field(default=None, exclude_if=_is_none)
-    key_id: str | None = Field(default=None, exclude_if=_is_none)
-    environment: str | None = Field(default=None, exclude_if=_is_none)
-
-
-INACTIVE = Introspection(active=False)
-
-
 @table.post(
     "/oauth/token",
     scope=PUBLIC,
@@ -96,19 +73,41 @@ INACTIVE = Introspection(active=False)
     status=200,
     form=True,
     max_body=MAX_FORM_BYTES,
-    raises=("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"),
+    raises=("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_grant"),
 )
 async def get_token(service: Service, request: Request, form: TokenRequest) -> IssuedToken:
     """Get an access token.
 
-    By `client_credentials`: the client is `{tenant_id}/{app_id}`, its secret a key of that app of type secret or
-    service, by HTTP Basic or in the form. The scopes are those of the key, or fewer.
+    The client is `{tenant_id}/{app_id}`. By `client_credentials` its secret is a key of that app of type secret or
+    service, by HTTP Basic or in the form, and the scopes are those of the key, or fewer. By `refresh_token` the client
+    alone suffices; the token is used up, and its successor answered: who did not hear of that may ask again for ten
+    seconds, and gets the same. Later it was stolen from somebody, and the session ends.
     """
     client = client_of(request, form)
     await open_to_pages(service, request, client)
     if form.grant_type == "client_credentials":
         return await _token_for_key(service, client, form.scope)
-    raise OAuthError("unsupported_grant_type", "The grant type is client_credentials.")
+    if form.grant_type == "refresh_token":
+        return await _token_by_refresh(service, request, client, form)
+    raise OAuthError("unsupported_grant_type", "The grant type is client_credentials or refresh_token.")
+
+
+async def _token_by_refresh(service: Service, request: Request, client: Client, form: TokenRequest) -> IssuedToken:
+    """Apps are public clients for it: who has the token is who signed in."""
+    if form.refresh_token is None:
+        raise OAuthError("invalid_request", "The refresh_token is missing.")
+    if client.secret is not None:
+        await _authenticated(service, client)
+    asked = None if form.scope is None else _scopes(form.scope)
+    found = await _acting(service, request).sessions.refresh(
+        client.tenant_id, client.app_id, form.refresh_token, LIFETIMES
+    )
+    if found is None:
+        raise OAuthError("invalid_grant", "This refresh token is not good, or not any more.")
+    live = found.session
+    if asked is not None:
+        found = replace(found, session=live.model_copy(update={"scopes": held(asked, live.app_id, live.scopes)}))
+    return IssuedToken(**(await signed_in(service, found)).model_dump())
 
 
 async def _token_for_key(service: Service, client: Client, scope: str | None) -> IssuedToken:
@@ -150,81 +149,17 @@ async def _authenticated(service: Service, client: Client) -> Known:
 def _granted(known: Known, scope: str | None) -> tuple[str, ...]:
     if scope is None:
         return known.scopes
-    asked = tuple(dict.fromkeys(scope.split(" ")))
-    if len(asked) > MAX_SCOPES or not all(len(each) <= 128 and re.fullmatch(SCOPE_PATTERN, each) for each in asked):
-        raise OAuthError("invalid_scope", "Scopes are words with one space between.")
-    if held(asked, known) != asked:
+    asked = _scopes(scope)
+    if held(asked, known.app_id, known.scopes) != asked:
         raise OAuthError("invalid_scope", "The key does not have all of these scopes.")
     return asked
 
 
-@table.post(
-    "/oauth/introspect",
-    scope="keys:verify",
-    takes=TokenInQuestion,
-    answers=Introspection,
-    status=200,
-    form=True,
-    max_body=MAX_FORM_BYTES,
-)
-async def introspect(call: Call[TokenInQuestion]) -> Introspection:
-    """Tell what a token or a key is worth.
-
-    Of access tokens and app keys, by what the database says now. What is unknown, dead, or not the caller's to see is
-    `{"active": false}`, and so is a key with rules of addresses or routes: those are judged by a verification. The
-    caller may also name itself by HTTP Basic: its app, and its key.
-    """
-    claims = await call.service.tokens.read(call.body.token)
-    if claims is None:
-        return await _of_key(call.service, call.principal, call.body.token)
-    return await _of_token(call.service, call.principal, claims)
-
-
-async def _of_key(service: Service, caller: Principal, text: str) -> Introspection:
-    """As a verification that asks for nothing but the key."""
-    known = await service.verifier.look_up(text)
-    [told] = await tell(service, caller, [known], [Verification(key=text)])
-    its = verdict(told)
-    if not its.valid:
-        return INACTIVE
-    assert its.scopes is not None
-    client = f"{its.tenant_id}/{its.app_id}"
-    return Introspection(
-        active=True,
-        scope=" ".join(its.scopes),
-        client_id=client,
-        aud=client,
-        token_type="Bearer",  # noqa: S106
-        exp=int(its.expires_at.timestamp()) if its.expires_at else None,
-        sub=f"{KEY}{its.key_id}",
-        tenant_id=its.tenant_id,
-        app_id=its.app_id,
-        branch_id=its.branch_id,
-        user_id=its.user_id,
-        key_id=its.key_id,
-        environment=its.environment,
-    )
-
-
-async def _of_token(service: Service, caller: Principal, claims: Claims) -> Introspection:
-    if not caller.may_see(claims.tenant_id, claims.app_id):
-        return INACTIVE
-    known = await key_of(claims, service.verifier)
-    if known is None or known.code != "valid" or known.has_rules:
-        return INACTIVE
-    service.usage.count(known.tenant_id, known.key_id, "valid")
-    return Introspection(
-        active=True,
-        scope=" ".join(held(claims.scopes, known)),
-        token_type="Bearer",  # noqa: S106
-        tenant_id=claims.tenant_id,
-        app_id=claims.app_id,
-        branch_id=known.branch_id,
-        user_id=known.user_id,
-        key_id=known.key_id,
-        environment=known.environment,
-        **claims.model_dump(include={"client_id", "exp", "iat", "sub", "aud", "iss", "jti", "sid"}),
-    )
+def _scopes(scope: str) -> tuple[str, ...]:
+    asked = tuple(dict.fromkeys(scope.split(" ")))
+    if len(asked) > MAX_SCOPES or not all(len(each) <= 128 and re.fullmatch(SCOPE_PATTERN, each) for each in asked):
+        raise OAuthError("invalid_scope", "Scopes are words with one space between.")
+    return asked
 
 
 @table.post(
@@ -240,14 +175,25 @@ async def _of_token(service: Service, caller: Principal, claims: Claims) -> Intr
 async def revoke_token(service: Service, request: Request, form: TokenToRevoke) -> Revoked:
     """End a token.
 
-    What is no token of ours, or none any more, is answered the same. A key is not ended here, nor is a token that a key
-    got: that lives as long as its key, at our own API and for whoever asks us, and elsewhere until it expires.
+    A refresh token, or an access token of a person: their session ends with it. What is no token of this client, or
+    none any more, is answered the same. A key is not ended here, nor is a token that a key got: that lives as long as
+    its key, at our own API and for whoever asks us, and elsewhere until it expires.
     """
     client = client_of(request, form)
     await open_to_pages(service, request, client)
     if client.secret is not None:
         await _authenticated(service, client)
+    sessions = _acting(service, request).sessions
     claims = await service.tokens.read(form.token)
-    if claims is not None or key_text.parse(form.token) is not None:
+    if key_text.parse(form.token) is not None or (claims is not None and claims.key_id is not None):
         raise OAuthError("unsupported_token_type", "End the key instead, which this is or came from.")
+    if claims is None:
+        await sessions.end_by_token(client.tenant_id, form.token, app_id=client.app_id)
+    elif client.id == claims.client_id and claims.user_id is not None and claims.sid is not None:
+        with suppress(NotFound):
+            await sessions.end(client.tenant_id, claims.user_id, claims.sid)
     return Revoked()
+
+
+def _acting(service: Service, request: Request) -> Stores:
+    return service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))

@@ -113,7 +113,7 @@ def parse_body(route: Route, request: Request, raw: bytes) -> Any:
                 errors=(FieldError("takes no fields", pointer=""),),
             )
         return None
-    if route.method == "PUT" and isinstance(value, dict):
+    if route.makes_leaf and isinstance(value, dict):
         raw = _with_id(route, request, value)
     try:
         return route.takes.model_validate_json(raw, strict=True, extra="forbid")

@@ -46,6 +46,8 @@ class Route:
     platform_only: bool = False
     reaches_tombstones: bool = False
     body_optional: bool = False
+    by_oneself: bool = False
+    """A user's own access token needs no scope for it."""
     action: bool = False
     """Its last segment is a verb, so the parameter before it names what it acts on."""
     max_body: int = MIB
@@ -89,7 +91,12 @@ class Route:
     @property
     def makes(self) -> bool:
         """Whether sending it twice would make two of something: so it honours an Idempotency-Key."""
-        return self.method == "POST" and self.status == 201
+        return self.method == "POST" and self.status == 201 and self.scope != PUBLIC
+
+    @property
+    def makes_leaf(self) -> bool:
+        """Whether it makes what its path names where there is none."""
+        return self.method == "PUT" and self.takes is not None and "id" in self.takes.model_fields
 
     @property
     def verb(self) -> str:

@@ -12,7 +12,8 @@ import pytest
 from identity.api import ROUTES
 from identity.api.routes import ANY_KEY, PUBLIC, Route
 from identity.key_text import compose, new_secret
-from tests.conftest import Api, Organisation
+from identity.token_text import new_token
+from tests.conftest import PASSWORD, Api, Organisation
 
 GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY_KEY]
@@ -26,6 +27,8 @@ REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch",
 """What lives cannot be purged, and what takes no credits is not topped up."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
+OTHER_PASSWORD = "seven blue kites over Ghent"
+NOBODYS_RESET = new_token("irs", "000000")
 NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 LIMITS = {
@@ -38,6 +41,7 @@ LIMITS = {
 def path_of(route: Route, org: Organisation, **other: str) -> str:
     """The route's path with the ids of this organisation, but for those given."""
     ids = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
+    ids["session_id"] = org.signed_in.session.session_id
     return route.path.format(**ids | other)
 
 
@@ -56,6 +60,12 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "create_user": {"username": "Bob", "email": "bob@example.com", "full_name": "Bob", "metadata": {"a": [1, {}]}},
         "put_user": {"username": "Ana", "email": None},
         "update_user": {"username": "ana", "email": "ana@example.com", "full_name": None},
+        "grant_access": {"scopes": ["orders:read"]},
+        "put_password": {"password": OTHER_PASSWORD},
+        "change_password": {"old_password": PASSWORD, "password": OTHER_PASSWORD},
+        "reset_password": {"by_email": True},
+        "redeem_reset": {"token": NOBODYS_RESET, "password": OTHER_PASSWORD},
+        "sign_in": {"login": "ana", "password": PASSWORD, "app_id": "shop", "scope": "orders:read"},
         "issue_key": {
             "name": "till-7",
             "branch_id": "mad",

@@ -63,7 +63,7 @@ def _body(route: Route) -> dict[str, Any]:
 
 def _answers(route: Route) -> dict[str, Any]:
     """A PUT may create, a DELETE show what it deleted, and a GET find nothing new."""
-    more = {"PUT": (201,), "DELETE": (200,)}.get(route.method, route.also)
+    more = {"PUT": () if route.action else (201,), "DELETE": (200,)}.get(route.method, route.also)
     if route.method == "GET" and has_etag(route):
         more = (304,)
     return {str(status): _answer(route, status) for status in (route.status, *more)}
