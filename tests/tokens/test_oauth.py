@@ -45,6 +45,12 @@ def told(answer: httpx2.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]
 
 
+def spoilt(token: str) -> str:
+    """With another signature. (Its last byte is often nought: that one would often be the same.)"""
+    text, _, signature = token.rpartition(".")
+    return f"{text}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+
+
 def basic(id: str, secret: str) -> dict[str, str]:
     return {"Authorization": "Basic " + b64encode(f"{id}:{secret}".encode()).decode()}
 
@@ -186,7 +192,7 @@ async def test_what_is_unknown_dead_or_anothers_is_inactive_and_no_more(
     org: Organisation, other_org: Organisation, settings: Settings
 ) -> None:
     key_id, token = await key_token(org, settings, "orders:read", app_id="shop")
-    for text in ("x", NOBODYS_KEY, other_org.key.key, token[:-2] + "AA", "x" * 60_000):
+    for text in ("x", NOBODYS_KEY, other_org.key.key, spoilt(token), "x" * 60_000):
         assert await introspect(org, text) == {"active": False}
     for caller in (other_org.admin, await org.holding("keys:verify/till")):
         for text in (token, org.key.key):
@@ -216,7 +222,7 @@ async def test_what_came_from_a_key_ends_with_the_key(org: Organisation, setting
     client = {"client_id": f"{org.id}/shop"}
     for text in (token, org.key.key):
         assert told(await ask(org, "/oauth/revoke", token=text, **client)) == (400, "unsupported_token_type")
-    for gone in ("x", token[:-2] + "AA"):
+    for gone in ("x", spoilt(token)):
         answer = await ask(org, "/oauth/revoke", token=gone, **client)
         assert (answer.status_code, answer.json()) == (200, {})
     assert told(await ask(org, "/oauth/revoke", **client)) == (400, "invalid_request")
