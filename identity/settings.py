@@ -102,6 +102,14 @@ class Settings(BaseSettings):
     """How long a tombstone is kept from purging."""
     receive_timeout_s: float = Field(default=10.0, gt=0, le=3600)
     """How long a client may take to send one request."""
+    password_threads: int = Field(default=2, ge=1, le=64)
+    """In how many threads a worker hashes passwords; each takes 19 MiB while it does."""
+    password_queue: int = Field(default=64, ge=0, le=10_000)
+    """How many more passwords may wait for that before it is 503."""
+    sign_ins_per_address: int = Field(default=60, ge=1, le=1_000_000)
+    """How often a minute one address may try to sign in, and at once."""
+    sign_ins_per_tenant: int = Field(default=1200, ge=1, le=1_000_000)
+    """Likewise to one tenant, from anywhere."""
     metrics_dir: Path | None = None
     """Where the workers of one start leave what they have seen for each other; `serve` makes one where there are
     several."""
@@ -122,3 +130,16 @@ class Settings(BaseSettings):
     @property
     def lanes_url(self) -> str:
         return self.lanes_database_url.get_secret_value() if self.lanes_database_url else self.main_url
+
+    @property
+    def base(self) -> str:
+        """Where the world finds us: what our tokens' issuers begin with."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url or f"http://{host}:{self.port}"
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """The present one, and the one before it while it changes."""
+        given = [key for key in (self.secret_key, self.secret_key_previous) if key is not None]
+        assert given, "serve refuses to start without a secret key"
+        return tuple(decode_secret_key(key.get_secret_value()) for key in given)

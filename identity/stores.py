@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from identity.app_keys import AppKeyStore, IssuedKey, NewAppKey
-from identity.apps import IDENTITY, AppStore
+from identity.apps import IDENTITY, AppSettings, AppStore
 from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
 from identity.errors import Conflict, StartError, Unavailable
@@ -18,12 +18,24 @@ from identity.key_leaks import KeyLeakStore
 from identity.key_rotations import KeyRotations
 from identity.key_text import REF_CHARS, KeyText
 from identity.key_usage import KeyUsageStore
+from identity.passwords import PasswordStore
+from identity.sessions import Lifetimes, SessionStore
 from identity.settings import Settings
-from identity.tenants import PLATFORM, NewTenant, Tenant, TenantStore
+from identity.sign_ins import SignInStore
+from identity.signing_keys import SigningKeyStore
+from identity.tenants import PLATFORM, NewTenant, Tenant, TenantSettings, TenantStore
 from identity.user_apps import UserAppStore
 from identity.users import UserStore
 
 log = logging.getLogger("identity")
+
+LIFETIMES = Lifetimes(
+    idle_s=TenantSettings().session_idle_s,
+    absolute_s=TenantSettings().session_absolute_s,
+    access_token_s=AppSettings().access_token_s,
+    refresh_token_s=AppSettings().refresh_token_s,
+)
+"""How long sessions and tokens live where neither tenant nor app says so."""
 
 
 class Stores:
@@ -43,6 +55,10 @@ class Stores:
         self.key_leaks = KeyLeakStore(session)
         self.key_usage = KeyUsageStore(session)
         self.idempotency = IdempotencyStore(session)
+        self.signing_keys = SigningKeyStore(session)
+        self.passwords = PasswordStore(session)
+        self.sessions = SessionStore(session)
+        self.sign_ins = SignInStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:
         """The same stores for one caller, whom the database is told with each statement."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from identity.db import IfMatch, Page, Row, Store, columns, in_order, precondition_failed
-from identity.fields import Given
+from identity.fields import Given, Scopes
 
 Status = Literal["active", "revoked"]
 
@@ -17,10 +17,16 @@ class UserApp(Row):
     app_id: str
     user_id: str
     status: Status
+    scopes: tuple[str, ...]
+    """What this user may do in this app."""
     granted_at: datetime
     revoked_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class Grant(Given):
+    scopes: Scopes = ()
 
 
 class UserAppFilter(Given):
@@ -74,15 +80,15 @@ SELECT EXISTS (
 """
 
 GRANT = f"""
-INSERT INTO identity.user_apps AS old (tenant_id, app_id, user_id)
-SELECT %(tenant_id)s, %(app_id)s, user_id
+INSERT INTO identity.user_apps AS old (tenant_id, app_id, user_id, scopes)
+SELECT %(tenant_id)s, %(app_id)s, user_id, scopes
   FROM jsonb_populate_recordset(NULL::identity.user_apps, %(rows)s) AS given
  WHERE %(if_match)s::timestamptz[] IS NULL
     OR EXISTS (SELECT FROM identity.user_apps
                 WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = given.user_id)
  ORDER BY user_id
     ON CONFLICT (tenant_id, app_id, user_id) DO UPDATE
-   SET status = 'active', revoked_at = NULL,
+   SET status = 'active', revoked_at = NULL, scopes = excluded.scopes,
        granted_at = CASE old.status WHEN 'active' THEN old.granted_at ELSE clock_timestamp() END
  WHERE %(if_match)s::timestamptz[] IS NULL OR old.updated_at = ANY (%(if_match)s::timestamptz[])
 RETURNING {COLUMNS}, xmax = 0 AS created
@@ -99,8 +105,15 @@ RETURNING {COLUMNS}
 """
 
 
+HELD_SCOPES = """
+SELECT unnest(scopes) AS scope
+  FROM identity.user_apps
+ WHERE tenant_id = %(tenant_id)s AND app_id = 'identity' AND user_id = %(user_id)s
+"""
+
+
 class UserAppStore(Store[UserApp]):
-    """There is nothing to update: access is granted or revoked."""
+    """There is nothing to update: access is granted, with what one may do, or revoked."""
 
     row = UserApp
     noun = "access"
@@ -108,15 +121,15 @@ class UserAppStore(Store[UserApp]):
     taken = "already_granted"
 
     async def grant(
-        self, tenant_id: str, app_id: str, user_id: str, *, if_match: IfMatch = None
+        self, tenant_id: str, app_id: str, user_id: str, grant: Grant = Grant(), *, if_match: IfMatch = None
     ) -> tuple[UserApp, bool]:
         """True where it is the first time; NotFound where there is no such app or user."""
-        rows = [{"user_id": user_id}]
+        rows = [{"user_id": user_id, **grant.row()}]
         return (await self._upserted(GRANT, tenant_id, rows, "user_id", if_match, app_id=app_id))[0]
 
     async def grant_many(self, tenant_id: str, app_id: str, user_ids: Sequence[str]) -> list[UserApp]:
-        """All or none, in the order given; an error's ordinal says which user there is not."""
-        rows = [{"user_id": user_id} for user_id in user_ids]
+        """All or none, in the order given, without scopes; an error's ordinal says which user there is not."""
+        rows = [{"user_id": user_id, "scopes": []} for user_id in user_ids]
         granted = await self._upserted(GRANT, tenant_id, rows, "user_id", app_id=app_id)
         return in_order(user_ids, [row for row, _ in granted], "user_id")
 
@@ -144,6 +157,10 @@ class UserAppStore(Store[UserApp]):
         """Whether this user may use this app now: granted, and both of them active."""
         [found] = await self._run(HAS_ACCESS, tenant_id, app_id=app_id, user_id=user_id)
         return bool(found["has_access"])
+
+    async def held_scopes(self, tenant_id: str, user_id: str) -> list[str]:
+        """What this user may do over this service, awake or not: revoked access too is granted again at a word."""
+        return [row["scope"] for row in await self._run(HELD_SCOPES, tenant_id, user_id=user_id)]
 
     async def list_of_app(
         self,

@@ -24,6 +24,9 @@ class User(Row):
     full_name: str | None
     status: Status
     metadata: Metadata
+    email_verified_at: datetime | None
+    """When somebody proved to receive what is sent there."""
+    last_login_at: datetime | None
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
@@ -67,7 +70,10 @@ def _with_canonical(row: dict[str, Any]) -> dict[str, Any]:
     return row | {f"{column}_canonical": name and canonical(name) for column, name in named.items()}
 
 
-COLUMNS = columns(User)
+# Of a user by the tenant and the id of whichever row the statement is at.
+COLUMNS = f"""{columns(User, but=("last_login_at",))},
+       (SELECT last_login_at FROM identity.last_logins AS login
+         WHERE login.tenant_id = %(tenant_id)s AND login.user_id = id) AS last_login_at"""
 
 NAME = "username_canonical"
 

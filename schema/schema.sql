@@ -18,3 +18,7 @@ SET search_path = identity;
 \ir tenant_changes.sql
 \ir key_leaks.sql
 \ir key_usage.sql
+\ir signing_keys.sql
+\ir passwords.sql
+\ir sessions.sql
+\ir sign_ins.sql

@@ -11,6 +11,7 @@ CREATE TABLE identity.users (
     created_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     deleted_at         timestamptz,
+    email_verified_at  timestamptz,
     CONSTRAINT user_taken PRIMARY KEY (tenant_id, id),
     CONSTRAINT tenant_not_found FOREIGN KEY (tenant_id) REFERENCES identity.tenants ON DELETE CASCADE,
     CONSTRAINT user_id_invalid CHECK (id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'),
@@ -38,7 +39,8 @@ CREATE TRIGGER parents_live AFTER INSERT ON identity.users REFERENCING NEW TABLE
     FOR EACH STATEMENT EXECUTE FUNCTION identity.parents_live('tenants', 'p.id = n.tenant_id', 'tenant_not_found');
 
 GRANT SELECT, INSERT, DELETE,
-      UPDATE (username, username_canonical, email, email_canonical, full_name, status, metadata, deleted_at)
+      UPDATE (username, username_canonical, email, email_canonical, full_name, status, metadata, deleted_at,
+              email_verified_at)
     ON identity.users TO identity_app;
 GRANT SELECT (tenant_id, id, status, deleted_at) ON identity.users TO identity_verifier;
 
@@ -48,3 +50,14 @@ COMMENT ON COLUMN identity.users.username_canonical IS
     'NFKC(casefold(NFKC(username))), computed by the program: PostgreSQL''s lower() depends on the locale and keeps lookalikes apart.';
 COMMENT ON COLUMN identity.users.email_canonical IS 'As username_canonical; NULL where there is no e-mail.';
 COMMENT ON COLUMN identity.users.deleted_at IS 'A tombstone: username and e-mail are free again, their keys are dead, and it can be restored until it is purged.';
+COMMENT ON COLUMN identity.users.email_verified_at IS 'When somebody proved to receive what is sent there; another address is not proved.';
+
+CREATE FUNCTION identity.unverify_email() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.email_verified_at := NULL;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION identity.unverify_email IS 'Whichever statement changes the address: that the old one was proved says nothing of the new one.';
+CREATE TRIGGER unverify_email BEFORE UPDATE ON identity.users FOR EACH ROW
+    WHEN (OLD.email_canonical IS DISTINCT FROM NEW.email_canonical) EXECUTE FUNCTION identity.unverify_email();

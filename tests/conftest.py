@@ -6,10 +6,12 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
 import pytest
+from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from identity.api import make_app
@@ -17,14 +19,19 @@ from identity.app_keys import IssuedKey, NewAppKey
 from identity.apps import IDENTITY, NewApp
 from identity.branches import NewBranch
 from identity.cli.start import new_secret_key
+from identity.hashing import MEMORY_KIB, PASSES
+from identity.sessions import NewSession, Successor
 from identity.settings import Settings
-from identity.stores import Stores, create_platform, create_tenant, open_stores
+from identity.stores import LIFETIMES, Stores, create_platform, create_tenant, open_stores
 from identity.tenants import NewTenant
 from identity.users import NewUser
 from identity.verify import Verifier, open_verifier
 from tests import server
 
 STACK = ExitStack()
+
+PASSWORD = "correct horse battery staple"
+"""Ana's."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,6 +63,8 @@ def settings_for(database: server.Database, **more: Any) -> Settings:
         _env_file=None,
         database_url=SecretStr(database.service_url),
         secret_key=SecretStr(new_secret_key()),
+        sign_ins_per_address=1_000_000,
+        sign_ins_per_tenant=1_000_000,
         base_url="http://identity.example.com",
         **more,
     )
@@ -137,6 +146,8 @@ class Organisation:
     admin_key: IssuedKey
     key: IssuedKey
     """Of app shop, bound to branch mad, owned by ana, with the scope orders:*."""
+    signed_in: Successor
+    """Ana, in app shop."""
 
     @property
     def path(self) -> str:
@@ -161,7 +172,24 @@ async def make_organisation(stores: Stores, client: httpx2.AsyncClient) -> Organ
     await stores.users.create(id, NewUser(id="ana", username="ana", email="ana@example.com"))
     await stores.user_apps.grant(id, "shop", "ana")
     new = NewAppKey(name="till", branch_id="mad", user_id="ana", scopes=("orders:*",))
-    return Organisation(id, stores, client, admin_key, await stores.app_keys.issue(id, "shop", new))
+    key = await stores.app_keys.issue(id, "shop", new)
+    return Organisation(id, stores, client, admin_key, key, await sign_ana_in(stores, id))
+
+
+async def sign_ana_in(stores: Stores, id: str) -> Successor:
+    """As if she had given her password: it is not hashed for each test."""
+    await stores.passwords.set(id, "ana", password_hash())
+    holder = await stores.passwords.find(id, user_id="ana")
+    assert holder is not None
+    new = NewSession("ana", "shop", None, "192.0.2.7", "browser", holder.changed_at)
+    signed_in = await stores.sessions.create(id, holder.ref, new, LIFETIMES)
+    assert signed_in is not None
+    return signed_in
+
+
+@cache
+def password_hash() -> str:
+    return PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1).hash(PASSWORD)
 
 
 @pytest.fixture

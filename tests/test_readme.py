@@ -66,6 +66,14 @@ def test_its_commands_provision_and_verify(service: Service) -> None:
     assert "problem" not in said
 
 
+def test_its_tokens_are_good(service: Service) -> None:
+    blocks = [*re.findall(r"```bash\n(.*?)```", section("Provision and verify"), re.DOTALL)[:2]]
+    blocks += re.findall(r"```bash\n(.*?)```", section("Tokens"), re.DOTALL)
+    said = run(service, "\n".join(blocks).replace("globex", "initrode"))
+    told = json.loads(said[said.rindex('{"active') :])
+    assert (told["active"], told["scope"], told["client_id"]) == (True, "orders:read", "initrode/shop")
+
+
 def test_its_command_line_says_what_it_shows(service: Service) -> None:
     commands, tree = re.findall(r"```(?:bash)?\n(.*?)```", section("The command line"), re.DOTALL)
     said = run(service, commands)

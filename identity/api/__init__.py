@@ -23,28 +23,37 @@ from identity.api import (
     branches,
     docs,
     health,
+    introspection,
     key_leaks,
     key_usage,
     keys,
     logs,
     metrics,
+    oauth,
+    passwords,
+    sessions,
+    sign_in,
     tenants,
     user_apps,
     users,
+    well_known,
     wire,
 )
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
+from identity.api.forms import preflight
 from identity.api.hot import HotPath
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
 from identity.api.whole import WholeProtocol
-from identity.auth import by_app_key
+from identity.auth import by_access_token, by_app_key
 from identity.embedded import signal_on_parents_death
+from identity.hashing import open_hasher
 from identity.migrate import must_not_be_behind
-from identity.settings import Settings, decode_secret_key
+from identity.settings import Settings
 from identity.stores import open_stores
+from identity.tokens import KeyRing, Tokens
 from identity.verify import Seen, open_usage, open_verifier
 
 ROUTES: list[Route] = [
@@ -55,10 +64,16 @@ ROUTES: list[Route] = [
         branches.table,
         users.table,
         user_apps.table,
+        passwords.table,
+        sign_in.table,
+        sessions.table,
         app_keys.table,
         key_usage.table,
         keys.table,
         key_leaks.table,
+        oauth.table,
+        introspection.table,
+        well_known.table,
         health.table,
         metrics.table,
         docs.table,
@@ -97,10 +112,14 @@ async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIte
         await must_not_be_behind(stores.session)  # before the lanes prepare statements over what may not be there
         verifier = await stack.enter_async_context(open_verifier(settings, seen))
         usage = await stack.enter_async_context(open_usage(settings))
-        secret_keys = _secret_keys(settings)
+        secret_keys = settings.secret_keys
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
-        methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
-        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen)
+        tokens = Tokens(KeyRing(stores.signing_keys, secret_keys), settings.base)
+        methods = (by_app_key(verifier, usage), by_access_token(tokens, verifier, stores.sessions))
+        leaks = key_leaks.new_limit()
+        room = {"threads": settings.password_threads, "queue": settings.password_queue}
+        hasher = await stack.enter_async_context(open_hasher(**room))
+        yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens, hasher)
 
 
 def asgi() -> ASGIApp:
@@ -118,13 +137,10 @@ def _endpoint(path: str) -> StarletteRoute:
     routes = {route.method: route for route in ROUTES if route.path == path}
 
     async def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return preflight(request, routes)
         route = routes.get(request.method) or routes["GET"]
         return await wire.answer(request.app.state.service, route, request)
 
-    return StarletteRoute(path, endpoint, methods=list(routes))
-
-
-def _secret_keys(settings: Settings) -> tuple[bytes, ...]:
-    given = [key for key in (settings.secret_key, settings.secret_key_previous) if key is not None]
-    assert given, "serve refuses to start without a secret key"
-    return tuple(decode_secret_key(key.get_secret_value()) for key in given)
+    asked_before = ["OPTIONS"] if any(route.tells_oauth for route in routes.values()) else []
+    return StarletteRoute(path, endpoint, methods=[*routes, *asked_before])

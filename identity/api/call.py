@@ -15,8 +15,10 @@ from identity.api.routes import Route
 from identity.auth import Method, Principal
 from identity.db import IfMatch, Row, precondition_failed
 from identity.errors import PreconditionFailed
+from identity.hashing import Hasher
 from identity.settings import Settings
 from identity.stores import Stores
+from identity.tokens import Tokens
 from identity.verify import Seen, Usage, Verifier
 
 B = TypeVar("B", bound=BaseModel | None)
@@ -36,6 +38,8 @@ class Service:
     """The present one, and the one before it while it changes."""
     leak_limit: RateLimit
     seen: Seen
+    tokens: Tokens
+    hasher: Hasher
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,16 @@ class Call(Generic[B]):
     def page(self) -> dict[str, Any]:
         return {"after": self.after, "limit": self.limit}
 
+    @property
+    def only_creates(self) -> bool:
+        return self.request.headers.get("if-none-match", "").strip() == "*"
+
     async def put(self, create: Any, replace: Any, exists: Any) -> Answer:
         """201 or 200; with `If-None-Match: *` only the first, with If-Match only the second."""
         location = self.request.url.path
-        if self.request.headers.get("if-none-match", "").strip() == "*":
+        if self.only_creates:
             if await exists():
-                raise PreconditionFailed(
-                    "precondition_failed", "There is one already, and If-None-Match: * asks to create."
-                )
+                raise there_is_one()
             return Answer(201, await create(), location)
         if "if-match" in self.request.headers and not await exists():
             raise precondition_failed()
@@ -97,3 +103,7 @@ class Call(Generic[B]):
         """What a cursor of this list is good for: this caller's tenant, this path, this filter."""
         where = {name: value for name, value in self.request.query_params.items() if name not in ("cursor", "limit")}
         return [self.principal.tenant_id, self.request.url.path, where]
+
+
+def there_is_one() -> PreconditionFailed:
+    return PreconditionFailed("precondition_failed", "There is one already, and If-None-Match: * asks to create.")

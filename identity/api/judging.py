@@ -23,6 +23,8 @@ async def judge_tenant(call: Call[Any]) -> None:
 
 
 def judge_scope(call: Call[Any]) -> None:
+    if call.route.by_oneself and call.principal.user_id == call.path["user_id"]:
+        return
     if call.route.scope == "keys:verify" and call.principal.may_verify_some:
         return
     if call.route.scope != ANY_KEY:
@@ -46,7 +48,7 @@ async def judge_leaf(call: Call[Any]) -> None:
     try:
         row = await _get(call, leaf)
     except NotFound:
-        if call.route.method != "PUT" or call.route.takes is None:
+        if not call.route.makes_leaf:
             raise
         if "if-match" in call.request.headers:
             raise precondition_failed() from None
@@ -66,6 +68,8 @@ async def _get(call: Call[Any], name: str) -> Any:
         return await stores.branches.get(tenant_id, path["app_id"], path["branch_id"])
     if name == "key_id":
         return await stores.app_keys.get(tenant_id, path["app_id"], path["key_id"])
+    if name == "session_id":
+        return await stores.sessions.get(tenant_id, path["user_id"], path["session_id"])
     user = await stores.users.get(tenant_id, path["user_id"])
     if name != call.route.leaf or "app_id" not in path:
         return user

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,10 +14,6 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakValueDictionary
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.responses import Response
 
 from identity.api.call import Call
@@ -27,13 +22,13 @@ from identity.apps import IDENTITY
 from identity.auth import Principal, must_outrank
 from identity.errors import Conflict, FieldError, IdentityError, Invalid
 from identity.idempotency import KeptAnswer
+from identity.sealing import Sealing
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 WAIT_S = 2.0
 POLL_S = 0.05
 KEPT_HEADERS = ("location", "etag", "content-type")
-NONCE_BYTES = 12
 
 
 class InProgress(Conflict):
@@ -63,7 +58,6 @@ class Seal:
     key: bytes
     id: bytes
     secret_keys: tuple[bytes, ...]
-    """The first seals; all are tried, so that a key can change."""
 
     @classmethod
     def of(cls, key: str, call: Call[Any], secret_keys: tuple[bytes, ...]) -> Seal:
@@ -73,21 +67,19 @@ class Seal:
     def hash(self, body: bytes) -> bytes:
         return hmac.digest(self.key, b"body\0" + body, sha256)
 
+    @property
+    def sealing(self) -> Sealing:
+        return Sealing("idempotency", self.id, self.secret_keys, self.key)
+
     def close(self, answer: bytes) -> bytes:
-        nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher(self.secret_keys[0]).encrypt(nonce, answer, self.id)
+        return self.sealing.close(answer)
 
     def open(self, sealed: bytes) -> bytes:
-        for secret_key in self.secret_keys:
-            try:
-                return self._cipher(secret_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self.id)
-            except InvalidTag:
-                continue
-        raise Conflict("idempotency_answer_lost", "This was done, and its answer was sealed under a key that is gone.")
-
-    def _cipher(self, secret_key: bytes) -> AESGCM:
-        derivation = HKDF(SHA256(), length=32, salt=None, info=b"identity idempotency\0" + self.id)
-        return AESGCM(derivation.derive(secret_key + self.key))
+        answer = self.sealing.open(sealed)
+        if answer is None:
+            detail = "This was done, and its answer was sealed under a key that is gone."
+            raise Conflict("idempotency_answer_lost", detail)
+        return answer
 
 
 Make = Callable[[Call[Any]], Awaitable[Response]]

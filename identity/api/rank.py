@@ -10,8 +10,10 @@ from identity.auth import must_outrank
 
 
 async def must_outrank_owner(call: Call[Any], user_id: str) -> None:
-    """The caller holds all that the user's management keys may do, asleep or not."""
-    must_outrank(call.principal, await call.stores.app_keys.held_scopes(call.path["tenant_id"], user_id=user_id))
+    """The caller holds all that the user and the user's management keys may do, asleep or not."""
+    tenant_id = call.path["tenant_id"]
+    must_outrank(call.principal, await call.stores.app_keys.held_scopes(tenant_id, user_id=user_id))
+    must_outrank(call.principal, await call.stores.user_apps.held_scopes(tenant_id, user_id))
 
 
 async def must_outrank_branch(call: Call[Any], app_id: str, branch_id: str) -> None:

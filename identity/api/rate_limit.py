@@ -15,7 +15,9 @@ class TooManyRequests(IdentityError):
     status = 429
 
     def __init__(self, wait_s: float) -> None:
-        super().__init__("too_many_requests", "Too many of these come from your address: wait, then go on.")
+        super().__init__(
+            "too_many_requests", "Too many of these come just now, or from your address: wait, then go on."
+        )
         self.wait_s = wait_s
 
     @property
@@ -36,7 +38,7 @@ class RateLimit:
 
     def take(self, address: str, now_s: float | None = None) -> None:
         """TooManyRequests where there is none left; that one is not counted."""
-        who, now_s = _network(address), time.monotonic() if now_s is None else now_s
+        who, now_s = network_of(address), time.monotonic() if now_s is None else now_s
         paid_until_s = max(self._paid_until_s.pop(who, now_s), now_s)
         wait_s = paid_until_s + self.every_s - now_s - self.at_once * self.every_s
         self._paid_until_s[who] = paid_until_s if wait_s > 0 else paid_until_s + self.every_s
@@ -46,7 +48,7 @@ class RateLimit:
             raise TooManyRequests(wait_s)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Of IPv6 the /64, since one customer has as many addresses as they like."""
     try:
         found = ipaddress.ip_address(address)

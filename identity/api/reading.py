@@ -18,6 +18,7 @@ from identity.errors import FieldError, IdentityError, Invalid
 MAX_LIMIT = 500
 DRAIN_BYTES = 8 * 1024 * 1024
 DRAIN_S = 2.0
+FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPES = {"PATCH": ("application/json", "application/merge-patch+json")}
 
 
@@ -112,7 +113,7 @@ def parse_body(route: Route, request: Request, raw: bytes) -> Any:
                 errors=(FieldError("takes no fields", pointer=""),),
             )
         return None
-    if route.method == "PUT" and isinstance(value, dict):
+    if route.makes_leaf and isinstance(value, dict):
         raw = _with_id(route, request, value)
     try:
         return route.takes.model_validate_json(raw, strict=True, extra="forbid")

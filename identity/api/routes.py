@@ -46,11 +46,15 @@ class Route:
     platform_only: bool = False
     reaches_tombstones: bool = False
     body_optional: bool = False
+    by_oneself: bool = False
+    """A user's own access token needs no scope for it."""
     action: bool = False
     """Its last segment is a verb, so the parameter before it names what it acts on."""
     adds: bool = False
     """It makes nothing new, and yet sending it twice would do more than once."""
     max_body: int = MIB
+    form: bool = False
+    """Takes a form in place of JSON, as OAuth does (RFC 6749, appendix B)."""
     called: str | None = None
     """Its verb at the command line, where the first word of the handler's name would not do."""
 
@@ -78,13 +82,23 @@ class Route:
         return get_origin(self.answers) is Page
 
     @property
+    def tells_oauth(self) -> bool:
+        """Whether it tells what is wrong as OAuth does, and lets an app's web pages read that."""
+        return self.form and self.scope == PUBLIC
+
+    @property
     def name(self) -> str:
         return self.handler.__name__
 
     @property
     def makes(self) -> bool:
         """Whether sending it twice would make two of something."""
-        return self.method == "POST" and self.status == 201
+        return self.method == "POST" and self.status == 201 and self.scope != PUBLIC
+
+    @property
+    def makes_leaf(self) -> bool:
+        """Whether it makes what its path names where there is none."""
+        return self.method == "PUT" and self.takes is not None and "id" in self.takes.model_fields
 
     @property
     def is_done_once(self) -> bool:

@@ -31,11 +31,21 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
     defaults = TenantSettings()
     usage = partial(sweep_by_tenant, stores.key_usage.sweep, days=defaults.usage_days)
     keys = partial(sweep_by_tenant, stores.app_keys.sweep, days=defaults.keep_dead_keys_days)
-    tasks = [
-        asyncio.create_task(_for_ever(EVERY_S, partial(sweep_answers, stores))),
-        asyncio.create_task(_for_ever(BY_TENANT_EVERY_S, usage)),
-        asyncio.create_task(_for_ever(BY_TENANT_EVERY_S, keys)),
-    ]
+    over_all = (
+        stores.idempotency.sweep,
+        stores.sessions.sweep,
+        stores.sessions.sweep_tokens,
+        stores.passwords.sweep,
+        stores.sign_ins.sweep,
+        stores.sign_ins.sweep_limits,
+    )
+    endless = (
+        *(_for_ever(EVERY_S, partial(sweep_over_all, step)) for step in over_all),
+        _for_ever(BY_TENANT_EVERY_S, usage),
+        _for_ever(BY_TENANT_EVERY_S, keys),
+        _for_ever(BY_TENANT_EVERY_S, stores.signing_keys.sweep),
+    )
+    tasks = [asyncio.create_task(each) for each in endless]
     try:
         yield
     finally:
@@ -61,11 +71,11 @@ async def _for_ever(every_s: float, sweep: Callable[[], Awaitable[int]]) -> None
         wait_s = every_s
 
 
-async def sweep_answers(stores: Stores) -> int:
+async def sweep_over_all(step: Callable[..., Awaitable[int]]) -> int:
     """Those that are due, of all tenants at once; how many it was."""
     swept = 0
-    while step := await stores.idempotency.sweep(limit=STEP_ROWS):
-        swept += step
+    while taken := await step(limit=STEP_ROWS):
+        swept += taken
         await asyncio.sleep(PAUSE_S)
     return swept
 

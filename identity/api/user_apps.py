@@ -6,8 +6,9 @@ from identity.api.call import Answer, Call
 from identity.api.rank import must_outrank_owner
 from identity.api.routes import Table
 from identity.apps import IDENTITY
+from identity.auth import must_outrank
 from identity.db import Page
-from identity.user_apps import UserApp, UserAppFilter
+from identity.user_apps import Grant, UserApp, UserAppFilter
 
 table = Table("access")
 
@@ -43,18 +44,27 @@ async def get_access(call: Call[None], tenant_id: str, app_id: str, user_id: str
     return await call.stores.user_apps.get(tenant_id, app_id, user_id)
 
 
-@table.put(ONE, scope="users:write", takes=None, answers=UserApp, raises=("insufficient_rank",))
-async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
+@table.put(
+    ONE,
+    scope="users:write",
+    takes=Grant,
+    answers=UserApp,
+    body_optional=True,
+    raises=("insufficient_rank", "scope_not_allowed", "not_a_management_scope"),
+)
+async def grant_access(call: Call[Grant], tenant_id: str, app_id: str, user_id: str) -> Answer:
     """Grant a user access to an app.
 
-    Takes no body. Once more is no error.
+    With `scopes`, what they may do there; without any, nothing in particular. Of the app `identity` these are
+    management scopes, and the caller must hold them all, and all that the user has. Once more is no error.
     """
     if app_id == IDENTITY:
         await must_outrank_owner(call, user_id)
+        must_outrank(call.principal, call.body.scopes)
     user_apps = call.stores.user_apps
 
     async def create() -> UserApp:
-        return (await user_apps.grant(tenant_id, app_id, user_id))[0]
+        return (await user_apps.grant(tenant_id, app_id, user_id, call.body))[0]
 
     async def exists() -> bool:
         await call.stores.users.get(tenant_id, user_id)  # whom the path names comes before any condition
@@ -62,7 +72,7 @@ async def grant_access(call: Call[None], tenant_id: str, app_id: str, user_id: s
 
     return await call.put(
         create=create,
-        replace=lambda if_match: user_apps.grant(tenant_id, app_id, user_id, if_match=if_match),
+        replace=lambda if_match: user_apps.grant(tenant_id, app_id, user_id, call.body, if_match=if_match),
         exists=exists,
     )
 

@@ -12,12 +12,14 @@ import pytest
 from identity.api import ROUTES
 from identity.api.routes import ANY_KEY, PUBLIC, Route
 from identity.key_text import compose, new_secret
-from tests.conftest import Api, Organisation
+from identity.token_text import new_token
+from tests.conftest import PASSWORD, Api, Organisation
 
 GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY_KEY]
-OF_A_TENANT = [route for route in ROUTES if "tenant_id" in route.params]
-WITH_BODY = [route for route in ROUTES if route.takes is not None]
+OF_A_TENANT = [route for route in GUARDED if "tenant_id" in route.params]
+WITH_BODY = [route for route in ROUTES if route.takes is not None and not route.form]
+FORMS = [route for route in ROUTES if route.form]
 QUERIED = [route for route in ROUTES if route.where is not None]
 LISTS = [route for route in QUERIED if route.is_list]
 
@@ -25,6 +27,8 @@ REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch",
 """What lives cannot be purged, and what takes no credits is not topped up."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
+OTHER_PASSWORD = "seven blue kites over Ghent"
+NOBODYS_RESET = new_token("irs", "000000")
 NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 LIMITS = {
@@ -37,6 +41,7 @@ LIMITS = {
 def path_of(route: Route, org: Organisation, **other: str) -> str:
     """The route's path with the ids of this organisation, but for those given."""
     ids = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
+    ids["session_id"] = org.signed_in.session.session_id
     return route.path.format(**ids | other)
 
 
@@ -55,6 +60,12 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "create_user": {"username": "Bob", "email": "bob@example.com", "full_name": "Bob", "metadata": {"a": [1, {}]}},
         "put_user": {"username": "Ana", "email": None},
         "update_user": {"username": "ana", "email": "ana@example.com", "full_name": None},
+        "grant_access": {"scopes": ["orders:read"]},
+        "put_password": {"password": OTHER_PASSWORD},
+        "change_password": {"old_password": PASSWORD, "password": OTHER_PASSWORD},
+        "reset_password": {"by_email": True},
+        "redeem_reset": {"token": NOBODYS_RESET, "password": OTHER_PASSWORD},
+        "sign_in": {"login": "ana", "password": PASSWORD, "app_id": "shop", "scope": "orders:read"},
         "issue_key": {
             "name": "till-7",
             "branch_id": "mad",
@@ -81,14 +92,24 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
     }
 
 
+def forms(org: Organisation) -> dict[str, dict[str, str]]:
+    """Of routes that take a form."""
+    client = {"client_id": f"{org.id}/identity", "client_secret": org.admin_key.key}
+    return {
+        "get_token": {"grant_type": "client_credentials", "scope": "users:read keys:verify", **client},
+        "introspect": {"token": org.key.key, "token_type_hint": "access_token"},
+        "revoke_token": {"token": "none", **client},
+    }
+
+
 def status_of(route: Route) -> int:
     return REFUSED_AS_IT_IS.get(route.name, route.status)
 
 
 async def send(caller: Api, route: Route, org: Organisation, path: str | None = None, **more: Any) -> httpx2.Response:
     """The route's sample; other paths, bodies and headers where they are given."""
-    if route.takes is not None and not {"json", "content"} & more.keys():
-        more["json"] = bodies(org)[route.name]
+    if route.takes is not None and not {"json", "data", "content"} & more.keys():
+        more |= {"data": forms(org)[route.name]} if route.form else {"json": bodies(org)[route.name]}
     return await caller(route.method, path or path_of(route, org), **more)
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from identity.api import ROUTES
 from identity.api.once import Seal
 from identity.api.routes import Route
-from identity.api.sweeping import sweep_answers
+from identity.api.sweeping import sweep_over_all
 from identity.errors import Conflict
 from identity.settings import Settings, decode_secret_key
 from identity.stores import Stores
@@ -194,7 +194,7 @@ async def test_rows_older_than_a_day_go_and_younger_ones_stay(
     """
     for age in ages:
         execute(database.admin_url, statement.replace("'key:'", f"'{age}'"), org.id, age)
-    await sweep_answers(stores)
+    await sweep_over_all(stores.idempotency.sweep)
     assert {caller.split(" minutes")[0] for caller, *_ in rows(database, org.id)} == {"23 hours 59"}
     assert len(rows(database, org.id)) == 400
 

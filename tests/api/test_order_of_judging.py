@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("unchanged")
 
 WRONG: dict[str, Any] = {"params": {"nonsense": "1"}, "content": b"{", "headers": {"Content-Type": "text/plain"}}
 STALE = {"If-Match": '"1"', "Content-Type": "application/json"}
-MISSING = {"app_id": "none", "branch_id": "none", "user_id": "none", "key_id": "0" * 22}
+MISSING = {"app_id": "none", "branch_id": "none", "user_id": "none", "key_id": "0" * 22, "session_id": "none"}
 
 MAKES_WHAT_IT_NAMES = ("put_app", "put_branch", "put_user")
 NAMES = [

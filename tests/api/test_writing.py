@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from identity.api.openapi.headers import has_etag
 from identity.api.routes import Route
 from tests.api.problems import places, told
 from tests.api.samples import GUARDED, bodies, each, one, path_of, send
 from tests.conftest import Api, Organisation
 
 CREATES = [route for route in GUARDED if route.method == "POST" and route.status == 201]
-PUTS = [route for route in GUARDED if route.method == "PUT"]
+PUTS = [route for route in GUARDED if route.method == "PUT" and not route.action]
 DELETES = [route for route in GUARDED if route.method == "DELETE"]
 ACTIONS = [route for route in GUARDED if route.action and not route.name.startswith("purge")]
 
@@ -81,11 +82,13 @@ async def test_a_delete_shows_what_is_gone_if_asked_to(
 async def test_what_is_deleted_is_no_longer_there(route: Route, org: Organisation, platform: Api) -> None:
     await send(platform, route, org)
     path = path_of(route, org)
-    for answer in (await platform.get(path), await platform.delete(path), await platform.patch(path, {})):
-        assert told(answer)[0] == 404
+    there = {each.method for each in GUARDED if each.path == route.path}
+    for method in there - {"PUT"}:
+        more: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
+        assert told(await platform(method, path, **more))[0] == 404
 
 
-TOMBSTONES = [route for route in DELETES if route.name not in ("revoke_access", "delete_key")]
+TOMBSTONES = [route for route in DELETES if route.name not in ("revoke_access", "delete_key", "end_session")]
 
 
 @each(TOMBSTONES)
@@ -108,7 +111,7 @@ async def test_an_action_takes_no_body_or_an_empty_one(
 ) -> None:
     answer = await send(platform, route, org, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == route.status
-    assert answer.headers["ETag"]
+    assert ("ETag" in answer.headers) == has_etag(route)
 
 
 @each(ACTIONS)
@@ -118,7 +121,7 @@ async def test_an_action_refuses_a_field_that_it_does_not_know(
 ) -> None:
     answer = await send(platform, route, target, json={"force": True})
     assert told(answer) == (400, "invalid_request")
-    assert places(answer) in ([""], ["/force"])
+    assert {"", "/force"} & set(places(answer))
 
 
 STEPS = [

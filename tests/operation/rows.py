@@ -25,6 +25,20 @@ ROWS = {
     "key_usage": """INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
                     VALUES ('acme', repeat('k', 22), '2026-01-05T09:00Z', 'valid', 1)""",
     "usage_workers": "INSERT INTO identity.usage_workers (id, sequence) VALUES ('worker', 1)",
+    "signing_keys": """INSERT INTO identity.signing_keys (id, public_key, private_key, starts_at)
+                       VALUES ('thumbprint', '{}', 'sealed', '2026-01-05T09:00Z')""",
+    "passwords": "INSERT INTO identity.passwords (tenant_id, user_id, hash) VALUES ('acme', 'ana', 'hash')",
+    "password_resets": """INSERT INTO identity.password_resets (tenant_id, user_id, token_hash)
+                          VALUES ('acme', 'ana', sha256('token'))""",
+    "last_logins": """INSERT INTO identity.last_logins (tenant_id, user_id, last_login_at)
+                      VALUES ('acme', 'ana', clock_timestamp())""",
+    "sessions": """INSERT INTO identity.sessions (tenant_id, id, app_id, user_id, scopes, address, user_agent,
+                                                  expires_at, ends_at)
+                   VALUES ('acme', 'session', 'shop', 'ana', '{}', '192.0.2.7', 'browser', 'infinity', 'infinity')""",
+    "refresh_tokens": """INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
+                         VALUES ('acme', sha256('token'), 'session', 'infinity')""",
+    "sign_in_failures": "INSERT INTO identity.sign_in_failures (tenant_id, name, failures) VALUES ('acme', 'ana', 1)",
+    "sign_in_limits": "INSERT INTO identity.sign_in_limits (subject, paid_until) VALUES ('address', 'infinity')",
     "idempotency_keys": """INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)
                            VALUES ('acme', 'key:k', 'id', 'hash', 201, 'sealed')""",
 }

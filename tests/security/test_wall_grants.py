@@ -131,9 +131,15 @@ SWEPT = {
 """What the platform may take away, and read of it."""
 
 
-def test_the_platform_reads_tenants_and_sweeps_what_it_cannot_read(database: Database) -> None:
+SIGNING_KEYS = "id public_key private_key starts_at"
+
+
+def test_the_platform_reads_tenants_keeps_signing_keys_and_sweeps_what_it_cannot_read(database: Database) -> None:
     found = rights(database, "identity_platform")
     assert {right for right in found if not right.startswith("SELECT tenants.")} == {
+        *(f"INSERT signing_keys.{column}" for column in SIGNING_KEYS.split()),
+        *(f"SELECT signing_keys.{column}" for column in f"{SIGNING_KEYS} created_at updated_at".split()),
+        "DELETE signing_keys",
         *(f"SELECT {table}.{column}" for table, columns in SWEPT.items() for column in columns.split()),
         *(f"DELETE {table}" for table in SWEPT),
     }
@@ -215,6 +221,9 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
         ("identity_platform", "UPDATE identity.app_keys SET revoked_at = NULL"),
         ("identity_platform", "SELECT count FROM identity.key_usage"),
         ("identity_platform", "SELECT FROM identity.usage_workers"),
+        ("identity_platform", "UPDATE identity.signing_keys SET private_key = ''"),
+        ("identity_app", "SELECT FROM identity.signing_keys"),
+        ("identity_verifier", "SELECT FROM identity.signing_keys"),
         ("identity_verifier", "UPDATE identity.key_usage SET hour = now()"),
         ("identity_verifier", "DELETE FROM identity.key_usage"),
         (

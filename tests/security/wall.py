@@ -17,8 +17,11 @@ Connection = psycopg.Connection[Any]
 
 DENIED = "42501"
 ROLES = ("identity_app", "identity_verifier", "identity_platform")
-BOOKKEEPING = ("applied_migrations", "yoyo_lock", "_yoyo_log", "_yoyo_migration", "_yoyo_version", "usage_workers")
-"""No tenant's: of migrations, and of the workers that write counts."""
+BOOKKEEPING = (
+    *("applied_migrations", "yoyo_lock", "_yoyo_log", "_yoyo_migration", "_yoyo_version"),
+    *("usage_workers", "signing_keys"),
+)
+"""No tenant's: of migrations, of the workers that write counts, and of the installation."""
 WITHIN_A_TRANSACTION = ("gathered_changes",)
 """Empty whenever anybody else could look, which a test of the counters holds it to."""
 

@@ -30,9 +30,19 @@ CODES = {
     "management_key_limited": Code(
         400, "Keys of the app `identity` have no credits, rate limits, allowed addresses or routes."
     ),
+    "password_too_short": Code(400, "The tenant's `password_policy` asks for a longer password."),
+    "password_too_weak": Code(400, "The password is a common one, soon guessed, or little else than the user's names."),
+    "reset_not_good": Code(400, "The token of the reset is not known, was used or replaced, or has expired."),
     "not_a_management_scope": Code(400, "Keys of the app `identity` carry management scopes only."),
     "scope_not_allowed": Code(400, "The app's `allowed_scopes` do not cover a scope."),
     "invalid_token": Code(401, "There is no `Authorization: Bearer KEY`, or the key is not known."),
+    "invalid_client": Code(401, "Nobody says which app asks, or not with a living key of it (RFC 6749)."),
+    "unauthorized_client": Code(400, "A key of this type, or with limits or rules, gets no tokens (RFC 6749)."),
+    "unsupported_grant_type": Code(400, "Tokens are not given in that way here (RFC 6749)."),
+    "invalid_scope": Code(400, "A scope is malformed, or is not the key's to give (RFC 6749)."),
+    "invalid_grant": Code(400, "The refresh token is not good, or not any more (RFC 6749)."),
+    "unsupported_token_type": Code(400, "This is a key, or came from one: end the key (RFC 7009)."),
+    "sign_in_failed": Code(401, "Name and password do not open this app, or not just now: more is not told."),
     "revoked": Code(401, "The key was revoked."),
     "disabled": Code(401, "The key is disabled."),
     "expired": Code(401, "The key has expired."),
@@ -50,6 +60,9 @@ CODES = {
         403, "The key lacks the scope that the operation needs, or is not of the app `identity`."
     ),
     "insufficient_rank": Code(403, "Whoever makes, changes or wakes a management key must hold all that it may do."),
+    "old_password_wrong": Code(
+        403, "The old password is another; or, after too many failures, none is taken just now."
+    ),
     "platform_only": Code(403, "Only a key of the tenant `platform` may do this."),
     "route_not_found": Code(404, "There is no such route."),
     "tenant_not_found": Code(404, "There is no such tenant, or it is not yours."),
@@ -58,6 +71,7 @@ CODES = {
     "user_not_found": Code(404, "There is no such user (400 where the body names them)."),
     "access_not_found": Code(404, "This user was never granted access to this app."),
     "key_not_found": Code(404, "There is no such key."),
+    "session_not_found": Code(404, "There is no such session, or it has ended."),
     "method_not_allowed": Code(405, "The path does not take this method; `Allow` names those that it takes."),
     "request_timeout": Code(408, "The request took too long to arrive."),
     "tenant_taken": Code(409, "There is a tenant of this id, or its tombstone."),
@@ -80,6 +94,7 @@ CODES = {
     "imported_key_taken": Code(409, "A key of this hash was imported into the tenant before."),
     "already_rotated": Code(409, "The key has a living successor."),
     "key_not_live": Code(409, "Only a live key can be rotated."),
+    "no_email": Code(409, "The user has no e-mail address."),
     "no_credits": Code(409, "The key takes no credits; change it to have some first."),
     "credits_max_reached": Code(409, "The key would have more credits than a key may have."),
     "idempotency_in_progress": Code(409, "Another request with this Idempotency-Key has not ended yet."),
@@ -91,10 +106,13 @@ CODES = {
     "unsupported_media_type": Code(415, "Send the body as application/json."),
     "idempotency_key_reused": Code(422, "This Idempotency-Key came with another body before: make a new one."),
     "too_many_requests": Code(
-        429, "Too many requests wait on one connection, or came from one address: read their answers, and wait."
+        429,
+        "Too many requests wait on one connection, or came from one address or to one tenant: read their answers, "
+        "and wait.",
     ),
     "headers_too_large": Code(431, "Path and headers are larger than 16 kB, or more than 64."),
     "internal_error": Code(500, "Something went wrong here, and is in our log under the request's id."),
     "http_version_not_supported": Code(505, "The service speaks HTTP/1.1."),
+    "too_busy": Code(503, "As many passwords wait to be checked as may. Try again shortly."),
     "unavailable": Code(503, "The database does not answer in time. Try again shortly."),
 }

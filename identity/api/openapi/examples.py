@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from identity.api.health import Health, Readiness
+from identity.api.introspection import Introspection
 from identity.api.key_leaks import Received
+from identity.api.oauth import IssuedToken
+from identity.api.sign_in import SignedIn
+from identity.api.well_known import Metadata, PublicKey, PublicKeys
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
@@ -17,6 +21,8 @@ from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
 from identity.key_usage import UsageCount, UsageCounts
+from identity.passwords import PasswordChange, Reset
+from identity.sessions import Session, SessionsEnded
 from identity.tenants import Tenant, TenantSettings
 from identity.user_apps import UserApp
 from identity.users import User
@@ -38,7 +44,16 @@ KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID = (
     REF + rest for rest in ("1mQ7xZb3TnW8yLc2", "9sVd5HjE0pGu6CkY", "7rNf2XwB4tMz8QaJ")
 )
 KEY, NEXT_KEY, ADMIN_KEY = (compose("isk", "live", id, "0" * 43) for id in (KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID))
-MADE = (REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, KEY, NEXT_KEY, ADMIN_KEY)
+KID, PUBLIC_X = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+SESSION_ID = "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"
+REFRESH_TOKEN, RESET_TOKEN = (f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs"))
+ADDRESS = "192.0.2.7"
+PHRASE = "correct horse battery staple"
+JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"
+MADE = (
+    *(REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, f"key:{ADMIN_KEY_ID}", KEY, NEXT_KEY, ADMIN_KEY),
+    *(SESSION_ID, REFRESH_TOKEN, RESET_TOKEN, JWT, KID, PUBLIC_X),
+)
 """What the service makes up: in each answer another."""
 
 _TIMES: dict[str, Any] = {"created_at": AT, "updated_at": AT}
@@ -94,12 +109,35 @@ _USER = User(
     full_name="Ana García",
     status="active",
     metadata={},
+    email_verified_at=None,
+    last_login_at=AT,
     deleted_at=None,
     **_TIMES,
 )
 _ACCESS = UserApp(
-    tenant_id="acme", app_id="shop", user_id="ana", status="active", granted_at=AT, revoked_at=None, **_TIMES
+    tenant_id="acme",
+    app_id="shop",
+    user_id="ana",
+    status="active",
+    scopes=("orders:read",),
+    granted_at=AT,
+    revoked_at=None,
+    **_TIMES,
 )
+_SESSION = Session(
+    tenant_id="acme",
+    id=SESSION_ID,
+    app_id="shop",
+    user_id="ana",
+    scopes=("orders:read",),
+    address=ADDRESS,
+    user_agent="Mozilla/5.0",
+    last_used_at=AT,
+    expires_at=datetime.fromisoformat("2099-01-01T00:00:00Z"),
+    ends_at=datetime.fromisoformat("2099-01-01T00:00:00Z"),
+    **_TIMES,
+)
+_PASSWORD_CHANGE = PasswordChange(user_id="ana", changed_at=LATER, sessions_ended=1)
 _KEY = AppKey(
     tenant_id="acme",
     id=KEY_ID,
@@ -184,6 +222,9 @@ def _of_life(noun: str, row: BaseModel, *, off: str, off_status: str, on: str) -
     }
 
 
+_BASE = "http://identity.example.com"
+_WANTED = "users:read keys:verify"
+_CLIENT = {"client_id": "acme/identity", "client_secret": ADMIN_KEY}
 _USAGE = _answered(UsageCounts(items=[UsageCount(at=AT, code="valid", count=1)]))
 _ISSUED = IssuedKey(**_KEY.model_dump(), key=KEY)
 _ROTATED = _shown(_KEY, id=NEXT_KEY_ID, rotated_from=KEY_ID) | {"key": NEXT_KEY}
@@ -191,7 +232,7 @@ _TENANT_GIVEN = _given(_TENANT, "id", "name", "domain", "settings", "metadata")
 _APP_GIVEN = _given(_APP, "id", "name", "type", "settings")
 _BRANCH_GIVEN = _given(_BRANCH, "id", "code", "name", "type", "address", "contact", "settings")
 _USER_GIVEN = _given(_USER, "id", "username", "email", "full_name")
-_USE = {"ip": "192.0.2.7", "method": "GET", "path": "/orders/7"}
+_USE = {"ip": ADDRESS, "method": "GET", "path": "/orders/7"}
 _LIMITS = ("credits", "rate_limits", "allowed_ips", "allowed_routes")
 _KEY_GIVEN = _given(_KEY, "name", "branch_id", "user_id", "scopes", "metadata", "expires_at", *_LIMITS)
 
@@ -227,7 +268,7 @@ EXAMPLES: dict[str, Example] = {
         _shown(_BRANCH, address=_ADDRESS.model_copy(update={"street": None}), metadata={"floor": 1}),
     ),
     "list_users": _page(_USER),
-    "create_user": Example(_USER_GIVEN, _shown(_USER)),
+    "create_user": Example(_USER_GIVEN, _shown(_USER, last_login_at=None)),
     "put_user": Example(_without_id(_USER_GIVEN, full_name="Ana Ruiz"), _shown(_USER, full_name="Ana Ruiz")),
     "update_user": Example({"full_name": "Ana Ruiz"}, _shown(_USER, full_name="Ana Ruiz")),
     "lock_user": _answered(_USER, status="locked"),
@@ -235,7 +276,27 @@ EXAMPLES: dict[str, Example] = {
     "list_users_of_app": _page(_ACCESS),
     "list_apps_of_user": _page(_ACCESS),
     "get_access": _answered(_ACCESS),
-    "grant_access": _answered(_ACCESS),
+    "grant_access": Example({"scopes": ["orders:read"]}, _shown(_ACCESS)),
+    "put_password": Example({"password": PHRASE}, _shown(_PASSWORD_CHANGE, sessions_ended=0)),
+    "change_password": Example(
+        {"old_password": PHRASE, "password": "seven blue kites over Ghent"}, _shown(_PASSWORD_CHANGE)
+    ),
+    "reset_password": Example({"by_email": True}, _shown(Reset(user_id="ana", token=RESET_TOKEN, expires_at=LATER))),
+    "redeem_reset": Example({"token": RESET_TOKEN, "password": "seven blue kites over Ghent"}, None),
+    "sign_in": Example(
+        {"login": "ana@example.com", "password": PHRASE, "app_id": "shop", "scope": "orders:read"},
+        SignedIn(
+            access_token=JWT,
+            expires_in=300,
+            refresh_token=REFRESH_TOKEN,
+            session_id=SESSION_ID,
+            scope="orders:read",
+        ).model_dump(mode="json"),
+    ),
+    "list_sessions": _page(_SESSION),
+    "get_session": _answered(_SESSION),
+    "end_session": _answered(_SESSION),
+    "end_sessions": _answered(SessionsEnded(sessions_ended=(SESSION_ID,), refresh_tokens_ended=1)),
     "revoke_access": _answered(_ACCESS, status="revoked", revoked_at=LATER),
     "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
     "list_keys_of_app": _page(_KEY),
@@ -282,6 +343,41 @@ EXAMPLES: dict[str, Example] = {
     "report_leak": Example(
         {"key": KEY, "source": "code search", "url": "https://code.example.com/acme/till/config.py#L7"},
         _shown(Received()),
+    ),
+    "get_token": Example(
+        {"grant_type": "client_credentials", "scope": _WANTED, **_CLIENT},
+        _shown(IssuedToken(access_token=JWT, expires_in=300, scope=_WANTED)),
+    ),
+    "introspect": Example(
+        {"token": ADMIN_KEY},
+        _shown(
+            Introspection(
+                active=True,
+                scope="*",
+                client_id=_CLIENT["client_id"],
+                token_type="Bearer",  # noqa: S106
+                sub=f"key:{ADMIN_KEY_ID}",
+                aud=_CLIENT["client_id"],
+                tenant_id="acme",
+                app_id="identity",
+                key_id=ADMIN_KEY_ID,
+                environment="live",
+            )
+        ),
+    ),
+    "revoke_token": Example({"token": "one that has expired", **_CLIENT}, {}),
+    "get_metadata": _answered(
+        Metadata(
+            issuer=f"{_BASE}/v1/tenants/acme",
+            token_endpoint=f"{_BASE}/oauth/token",
+            introspection_endpoint=f"{_BASE}/oauth/introspect",
+            revocation_endpoint=f"{_BASE}/oauth/revoke",
+            jwks_uri=f"{_BASE}/.well-known/jwks.json",
+            service_documentation=f"{_BASE}/docs",
+        )
+    ),
+    "get_public_keys": _answered(
+        PublicKeys(keys=(PublicKey(kty="OKP", crv="Ed25519", x=PUBLIC_X, kid=KID, alg="EdDSA", use="sig"),))
     ),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),

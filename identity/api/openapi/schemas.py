@@ -42,6 +42,16 @@ PROBLEM = {
     },
 }
 
+OAUTH_ERROR = {
+    "type": "object",
+    "description": "What went wrong (RFC 6749, section 5.2).",
+    "required": ["error", "error_description"],
+    "properties": {
+        "error": {"type": "string", "description": "For programs."},
+        "error_description": {"type": "string"},
+    },
+}
+
 _WHOLE = {"minimum": -(2**63), "maximum": 2**63 - 1}
 JSON_VALUE = {
     "description": "Any JSON, its numbers within 64 bits.",
@@ -63,6 +73,7 @@ _ID_SCHEMAS = {
     "app_id": (SLUG_PATTERN, "shop"),
     "branch_id": (SLUG_PATTERN, "mad"),
     "user_id": (USER_ID_PATTERN, "ana"),
+    "session_id": (USER_ID_PATTERN, "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"),
     "key_id": ("^[0-9A-Za-z]{22}$", "4fR9aK1mQ7xZb3TnW8yLc2"),
 }
 PATH_PARAMETERS = {
@@ -82,7 +93,8 @@ class Strictly(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         found = super().model_schema(schema)
-        if self.mode == "validation" and "properties" in found:
+        is_open = schema["cls"].model_config.get("extra") == "ignore"
+        if self.mode == "validation" and "properties" in found and not is_open:
             found["additionalProperties"] = False
         return found
 
@@ -111,7 +123,7 @@ def schemas(routes: Sequence[Route]) -> dict[str, Any]:
     _, schema = models_json_schema(list(models), ref_template=REF, schema_generator=Strictly)
     found: dict[str, Any] = schema["$defs"] | {"JsonValue": JSON_VALUE}
     for route in routes:
-        if route.method == "PUT" and route.takes is not None:
+        if route.makes_leaf and route.takes is not None:
             found[route.takes.__name__ + "Put"] = _without_id(found[route.takes.__name__])
     return found
 
@@ -124,7 +136,7 @@ def _without_id(schema: dict[str, Any]) -> dict[str, Any]:
 
 def taken(route: Route) -> dict[str, Any]:
     assert route.takes is not None
-    return {"$ref": REF.format(model=route.takes.__name__ + ("Put" if route.method == "PUT" else ""))}
+    return {"$ref": REF.format(model=route.takes.__name__ + ("Put" if route.makes_leaf else ""))}
 
 
 def answered(route: Route) -> dict[str, Any] | None:

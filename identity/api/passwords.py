@@ -1,0 +1,144 @@
+"""/v1/tenants/{tenant_id}/users/{user_id}/password, and resetting one that was forgotten."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from identity.api.call import Answer, Call, Service, there_is_one
+from identity.api.keys import MAX_VERIFY_BYTES
+from identity.api.rank import must_outrank_owner
+from identity.api.routes import PUBLIC, Table
+from identity.api.sign_in import ACTOR, admit, is_right, note_failure, tenant_of
+from identity.db import Scope
+from identity.errors import FieldError, Forbidden, Invalid, NotFound
+from identity.passwords import (
+    Holder,
+    NewPassword,
+    NewReset,
+    PasswordChange,
+    PasswordChanges,
+    Redemption,
+    Reset,
+    judge,
+)
+from identity.tenants import TenantSettings
+
+table = Table("passwords")
+
+ONE = "/v1/tenants/{tenant_id}/users/{user_id}/password"
+WEAK = ("password_too_short", "password_too_weak", "too_busy")
+
+
+@table.put(
+    ONE,
+    scope="users:write",
+    takes=NewPassword,
+    answers=PasswordChange,
+    action=True,
+    max_body=MAX_VERIFY_BYTES,
+    raises=("insufficient_rank", *WEAK),
+)
+async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) -> PasswordChange:
+    """Set a user's password.
+
+    Ends all their sessions. Of a user who may manage, the caller must hold all that they may do. If-Match is about the
+    user; `If-None-Match: *` sets only a first password.
+    """
+    await must_outrank_owner(call, user_id)
+    holder = await _holder(call)
+    if call.only_creates and holder.hash is not None:
+        raise there_is_one()
+    hash = await _hashed(call.service, holder, call.body.password)
+    return await call.stores.passwords.set(tenant_id, user_id, hash, if_match=call.if_match)
+
+
+@table.post(
+    ONE,
+    scope="users:write",
+    takes=PasswordChanges,
+    answers=PasswordChange,
+    status=200,
+    by_oneself=True,
+    max_body=MAX_VERIFY_BYTES,
+    raises=("insufficient_rank", "old_password_wrong", "too_many_requests", *WEAK),
+)
+async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: str) -> PasswordChange:
+    """Change a password by the old one.
+
+    By the user with an access token of the app `identity`, or for them. Ends all their sessions. A wrong old password
+    counts as a failed sign-in.
+    """
+    if call.principal.user_id != user_id:
+        await must_outrank_owner(call, user_id)
+    service, stores = call.service, call.stores
+    await admit(service, call.request, tenant_id)
+    holder = await _holder(call)
+    if not await is_right(service, holder, call.body.old_password.get_secret_value()):
+        await note_failure(service, stores, holder, user_id)
+        raise Forbidden("old_password_wrong", "The old password is another, or none is taken just now.")
+    hash = await _hashed(service, holder, call.body.password)
+    return await stores.passwords.set(tenant_id, user_id, hash, if_changed_at=holder.changed_at)
+
+
+@table.action(
+    f"{ONE}-reset",
+    scope="users:write",
+    takes=NewReset,
+    answers=Reset,
+    raises=("insufficient_rank", "no_email"),
+)
+async def reset_password(call: Call[NewReset], tenant_id: str, user_id: str) -> Reset:
+    """Make a token by which a password is reset.
+
+    Good once, for an hour, in place of the one before it. Send it to the user: whoever has it may set the password.
+    """
+    await must_outrank_owner(call, user_id)
+    return await call.stores.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
+
+
+@table.post(
+    "/v1/tenants/{tenant_id}/password-reset",
+    scope=PUBLIC,
+    takes=Redemption,
+    answers=None,
+    status=204,
+    max_body=MAX_VERIFY_BYTES,
+    raises=("reset_not_good", "route_not_found", "too_many_requests", *WEAK),
+)
+async def redeem_reset(service: Service, request: Request, body: Redemption) -> Answer:
+    """Set a password by the token of a reset.
+
+    Ends all sessions of the user. Where the token was sent by e-mail, the address is proved with it.
+    """
+    tenant_id = tenant_of(request)
+    await admit(service, request, tenant_id)
+    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    holder = await stores.passwords.find_by_reset(tenant_id, body.token)
+    if holder is None or holder.user_id is None:
+        raise _not_good()
+    hash = await _hashed(service, holder, body.password)
+    if await stores.passwords.redeem(tenant_id, holder.user_id, body.token, hash) is None:
+        raise _not_good()
+    return Answer(204)
+
+
+async def _holder(call: Call[NewPassword] | Call[PasswordChanges]) -> Holder:
+    holder = await call.stores.passwords.find(call.path["tenant_id"], user_id=call.path["user_id"])
+    if holder is None or holder.user_id is None:
+        raise NotFound("user_not_found", "No such user.")
+    return holder
+
+
+async def _hashed(service: Service, holder: Holder, password: SecretStr) -> str:
+    """Judged by the tenant's policy, and hashed, where there is room for both."""
+    policy = TenantSettings.model_validate(holder.settings).password_policy
+    text = password.get_secret_value()
+    return await service.hasher.hash(text, partial(judge, text, min_length=policy.min_length, names=holder.names))
+
+
+def _not_good() -> Invalid:
+    detail = "is not known, was used or replaced, or has expired"
+    return Invalid("reset_not_good", f"The token {detail}.", errors=(FieldError(detail, pointer="/token"),))

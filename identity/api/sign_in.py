@@ -1,0 +1,170 @@
+"""POST /v1/tenants/{tenant_id}/sessions: signing in. Whatever is wrong, the answer is the same and takes as long."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from hmac import digest
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, StringConstraints
+from starlette.requests import Request
+
+from identity.api.call import Answer, Service
+from identity.api.keys import MAX_VERIFY_BYTES
+from identity.api.rate_limit import TooManyRequests, network_of
+from identity.api.routes import PUBLIC, Table
+from identity.db import Scope
+from identity.errors import Unauthenticated
+from identity.fields import SLUG_PATTERN, Given, Slug, canonical
+from identity.hashing import TooBusy
+from identity.passwords import Holder, Password
+from identity.sessions import NewSession, Successor
+from identity.sign_ins import Rate
+from identity.stores import LIFETIMES, Stores
+from identity.tenants import TenantSettings
+
+table = Table("sessions")
+
+ACTOR = "sign-in"
+MAX_USER_AGENT_CHARS = 500
+
+Login = Annotated[str, StringConstraints(min_length=1, max_length=320)]
+AskedScope = Annotated[str, StringConstraints(max_length=4000, pattern=r"^([!#-\[\]-~]+( [!#-\[\]-~]+)*)?$")]
+
+
+class SignIn(Given):
+    login: Login
+    """Username or e-mail, in any spelling."""
+    password: Password
+    app_id: Slug
+    scope: AskedScope | None = None
+    """What of it is granted will be in the token; default: all that is."""
+
+
+class SignedIn(BaseModel):
+    """As OAuth answers (RFC 6749, section 5.1), and the session's id."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  (a type, not a token)
+    expires_in: int
+    refresh_token: str
+    session_id: str
+    scope: str
+
+
+class SignInFailed(Unauthenticated):
+    """That is all that anybody is told."""
+
+    def __init__(self) -> None:
+        super().__init__("sign_in_failed", "That does not open this app, or not just now.", presented=False)
+
+
+@table.post(
+    "/v1/tenants/{tenant_id}/sessions",
+    scope=PUBLIC,
+    takes=SignIn,
+    answers=SignedIn,
+    max_body=MAX_VERIFY_BYTES,
+    raises=("sign_in_failed", "route_not_found", "too_many_requests", "too_busy"),
+)
+async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
+    """Sign in.
+
+    With username or e-mail, and password, to an app. An unknown user, a wrong password, and one who may not sign in,
+    or not just now, are told alike.
+    """
+    tenant_id = tenant_of(request)
+    await admit(service, request, tenant_id)
+    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    holder = await stores.passwords.find(tenant_id, login=body.login, app_id=body.app_id)
+    found = None
+    if await is_right(service, holder, body.password.get_secret_value()) and holder and holder.may_use_app:
+        found = await _begin(stores, holder, request, body)
+    if found is None:
+        await note_failure(service, stores, holder, body.login)
+        raise SignInFailed
+    assert holder is not None
+    await _rehash(service, stores, holder, body.password.get_secret_value())
+    location = f"/v1/tenants/{tenant_id}/users/{found.session.user_id}/sessions/{found.session.session_id}"
+    return Answer(201, await signed_in(service, found), location)
+
+
+async def signed_in(service: Service, found: Successor) -> SignedIn:
+    """A live session as its app gets it."""
+    live = found.session
+    token = await service.tokens.sign(
+        live.tenant_id,
+        live.app_id,
+        live.user_id,
+        scopes=live.scopes,
+        lifetime_s=live.access_token_s,
+        session_id=live.session_id,
+    )
+    return SignedIn(
+        access_token=token,
+        expires_in=live.access_token_s,
+        refresh_token=found.refresh_token,
+        session_id=live.session_id,
+        scope=" ".join(live.scopes),
+    )
+
+
+def tenant_of(request: Request) -> str:
+    """Whatever can be no tenant's id is nobody's; the database need not hear of it."""
+    id: str = request.path_params["tenant_id"]
+    return id if re.fullmatch(SLUG_PATTERN.strip("^$"), id) else ""
+
+
+async def admit(service: Service, request: Request, tenant_id: str) -> None:
+    """TooManyRequests where the address, or the tenant, has tried as often as it may; whom it tried does not matter."""
+    network = network_of(request.state.address)
+    address = Rate(_blind(service, f"address {network}"), service.settings.sign_ins_per_address)
+    tenant = Rate(_blind(service, f"tenant {tenant_id}"), service.settings.sign_ins_per_tenant)
+    if not await service.stores.sign_ins.take(address, tenant):
+        raise TooManyRequests(60 / min(address.a_minute, tenant.a_minute))
+
+
+async def is_right(service: Service, holder: Holder | None, password: str) -> bool:
+    """Whether it is the holder's password and good for something now: hashed all the same where it is not."""
+    matches = await service.hasher.verify(holder.hash if holder else None, password)
+    return matches and holder is not None and not holder.is_paused
+
+
+async def note_failure(service: Service, stores: Stores, holder: Holder | None, login: str) -> None:
+    """Of whoever it was meant for; of nobody likewise, since to write takes time."""
+    if holder is not None:
+        lockout = TenantSettings.model_validate(holder.settings).lockout
+        name = holder.user_id or "#" + _blind(service, f"login {canonical(login)}").hex()
+        await stores.sign_ins.failed(holder.tenant_id, name, **lockout.model_dump())
+
+
+async def _begin(stores: Stores, holder: Holder, request: Request, body: SignIn) -> Successor | None:
+    assert holder.user_id is not None
+    user_agent = "".join(char for char in request.headers.get("user-agent", "") if char.isprintable())
+    new = NewSession(
+        user_id=holder.user_id,
+        app_id=body.app_id,
+        scopes=None if body.scope is None else body.scope.split(),
+        address=request.state.address,
+        user_agent=user_agent[:MAX_USER_AGENT_CHARS],
+        if_changed_at=holder.changed_at,
+    )
+    return await stores.sessions.create(holder.tenant_id, holder.ref, new, LIFETIMES)
+
+
+async def _rehash(service: Service, stores: Stores, holder: Holder, password: str) -> None:
+    """Now that the password is known. Where there is no room for that, the next time will do."""
+    if holder.hash is None or holder.user_id is None or holder.changed_at is None:
+        return
+    if service.hasher.is_outdated(holder.hash):
+        try:
+            hash = await service.hasher.hash(password)
+        except TooBusy:
+            return
+        await stores.passwords.rehash(holder.tenant_id, holder.user_id, hash, if_changed_at=holder.changed_at)
+
+
+def _blind(service: Service, about: str) -> bytes:
+    """What is counted by, so that it need not be stored."""
+    return digest(service.secret_keys[0], b"identity sign-in " + about.encode(), sha256)

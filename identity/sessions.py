@@ -1,0 +1,352 @@
+"""Sessions: who is signed in where, and the refresh tokens by which that goes on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from identity.db import IfMatch, Page, Row, Store, columns, precondition_failed
+from identity.sealing import Sealing
+from identity.token_text import hash_token, new_token, parse_token
+
+LOST_ANSWER_S = 10
+"""For so long whoever did not hear of a token's successor may ask again."""
+
+
+class Session(Row):
+    tenant_id: str
+    id: str
+    app_id: str
+    user_id: str
+    scopes: tuple[str, ...]
+    """What was asked for when it began."""
+    address: str
+    user_agent: str
+    last_used_at: datetime
+    """When it began, or was refreshed last."""
+    expires_at: datetime
+    """Unless it is refreshed before."""
+    ends_at: datetime
+    """However much it is used."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class LiveSession(Row):
+    """A session that is good now, with all that it hangs on: tenant, app, user and access."""
+
+    tenant_id: str
+    session_id: str
+    app_id: str
+    user_id: str
+    scopes: tuple[str, ...]
+    """What was asked for and is granted now."""
+    access_token_s: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """The defaults of those who set none."""
+
+    idle_s: int
+    absolute_s: int
+    access_token_s: int
+    refresh_token_s: int
+
+
+@dataclass(frozen=True)
+class Successor:
+    """A live session, and the text of the refresh token that is good from now on."""
+
+    session: LiveSession
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """Who signs in, to what, and from where."""
+
+    user_id: str
+    app_id: str
+    scopes: list[str] | None
+    """None: all that are granted."""
+    address: str
+    user_agent: str
+    if_changed_at: datetime | None
+    """When the password was set that was checked: had it changed meanwhile, there would be no session."""
+
+
+class SessionsEnded(Row):
+    """What ended at once."""
+
+    sessions_ended: tuple[str, ...]
+    refresh_tokens_ended: int
+
+
+COLUMNS = columns(Session)
+
+_TOLD = """s.tenant_id, s.id AS session_id, s.app_id, s.user_id,
+           identity.granted_scopes(s.app_id, access.scopes, s.scopes) AS scopes,
+           coalesce((a.settings ->> 'access_token_s')::int, %(access_token_s)s) AS access_token_s"""
+
+_IDLE = """clock_timestamp() + make_interval(secs => least(
+               coalesce((t.settings ->> 'session_idle_s')::int, %(idle_s)s),
+               coalesce((a.settings ->> 'refresh_token_s')::int, %(refresh_token_s)s)))"""
+
+_CHAIN = """
+  FROM identity.sessions AS s
+  JOIN identity.tenants AS t ON t.id = s.tenant_id AND t.status = 'active' AND t.deleted_at IS NULL
+  JOIN identity.apps AS a ON a.tenant_id = s.tenant_id AND a.id = s.app_id
+       AND a.status = 'active' AND a.deleted_at IS NULL
+  JOIN identity.users AS u ON u.tenant_id = s.tenant_id AND u.id = s.user_id
+       AND u.status = 'active' AND u.deleted_at IS NULL
+  JOIN identity.user_apps AS access ON access.tenant_id = s.tenant_id AND access.app_id = s.app_id
+       AND access.user_id = s.user_id AND access.status = 'active'"""
+
+_IS_LIVE = "s.tenant_id = %(tenant_id)s AND s.expires_at > clock_timestamp()"
+
+# User, access and password are held, so that whoever ends what they give waits, and then sees this session; and judged
+# here once more, since they were judged before the password was hashed.
+CREATE = f"""
+WITH may AS (
+    SELECT t.id AS tenant_id, a.id AS app_id, u.id AS user_id, access.scopes AS granted,
+           least({_IDLE}, clock_timestamp() + absolute.s) AS expires_at, clock_timestamp() + absolute.s AS ends_at,
+           coalesce((a.settings ->> 'access_token_s')::int, %(access_token_s)s) AS access_token_s
+      FROM identity.tenants AS t
+      JOIN identity.apps AS a ON a.tenant_id = t.id AND a.status = 'active' AND a.deleted_at IS NULL
+      JOIN identity.users AS u ON u.tenant_id = t.id AND u.status = 'active' AND u.deleted_at IS NULL
+      JOIN identity.user_apps AS access ON access.tenant_id = t.id AND access.app_id = a.id AND access.user_id = u.id
+           AND access.status = 'active'
+      JOIN identity.passwords AS p ON p.tenant_id = t.id AND p.user_id = u.id AND p.changed_at = %(if_changed_at)s
+     CROSS JOIN LATERAL (SELECT make_interval(secs => coalesce((t.settings ->> 'session_absolute_s')::int,
+                                                               %(absolute_s)s)) AS s) AS absolute
+     WHERE t.id = %(tenant_id)s AND t.status = 'active' AND t.deleted_at IS NULL
+       AND a.id = %(app_id)s AND u.id = %(user_id)s
+       AND NOT EXISTS (SELECT FROM identity.sign_in_failures AS failed
+                        WHERE failed.tenant_id = %(tenant_id)s AND failed.name = %(user_id)s
+                          AND failed.paused_until > clock_timestamp())
+       FOR SHARE OF u, access, p
+), made AS (
+    INSERT INTO identity.sessions (tenant_id, app_id, user_id, scopes, address, user_agent, expires_at, ends_at)
+    SELECT tenant_id, app_id, user_id, identity.granted_scopes(app_id, granted, %(scopes)s::text[]),
+           %(address)s, %(user_agent)s, expires_at, ends_at
+      FROM may
+    RETURNING tenant_id, id, app_id, user_id, scopes, expires_at
+), token AS (
+    INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
+    SELECT tenant_id, %(hash)s, id, expires_at FROM made
+), login AS (
+    INSERT INTO identity.last_logins (tenant_id, user_id, last_login_at)
+    SELECT tenant_id, user_id, clock_timestamp() FROM made
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET last_login_at = excluded.last_login_at
+), forgiven AS (
+    DELETE FROM identity.sign_in_failures AS failed USING made
+     WHERE failed.tenant_id = %(tenant_id)s AND failed.name = made.user_id
+)
+SELECT made.tenant_id, id AS session_id, made.app_id, made.user_id, scopes, access_token_s, made.expires_at
+  FROM made CROSS JOIN may
+"""
+
+# The session is held first, and its tokens after it, as whoever ends it takes them: the other way round the two would
+# deadlock. Of many who come with one token the first consumes it, and the others find it consumed.
+REFRESH = f"""
+WITH live AS (
+    SELECT {_TOLD},
+           least(s.ends_at, {_IDLE}) AS expires_at
+    {_CHAIN}
+     WHERE {_IS_LIVE} AND s.app_id = %(app_id)s
+       AND s.id = (SELECT session_id FROM identity.refresh_tokens
+                    WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s AND expires_at > clock_timestamp())
+       FOR NO KEY UPDATE OF s
+), consumed AS (
+    UPDATE identity.refresh_tokens AS token
+       SET consumed_at = clock_timestamp(), successor_hash = %(successor_hash)s, successor = %(successor)s
+      FROM live
+     WHERE token.tenant_id = %(tenant_id)s AND token.hash = %(hash)s AND token.consumed_at IS NULL
+    RETURNING live.*
+), used AS (
+    UPDATE identity.sessions AS session
+       SET last_used_at = clock_timestamp(), expires_at = consumed.expires_at
+      FROM consumed
+     WHERE session.tenant_id = %(tenant_id)s AND session.id = consumed.session_id
+), next AS (
+    INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
+    SELECT tenant_id, %(successor_hash)s, session_id, expires_at FROM consumed
+)
+SELECT * FROM consumed
+"""
+
+CONSUMED = f"""
+SELECT {_TOLD}, s.expires_at, token.successor,
+       token.consumed_at > clock_timestamp() - make_interval(secs => %(lost_answer_s)s)
+       AND EXISTS (SELECT FROM identity.refresh_tokens AS next
+                    WHERE next.tenant_id = %(tenant_id)s AND next.hash = token.successor_hash
+                      AND next.consumed_at IS NULL) AS is_retry
+{_CHAIN}
+  JOIN identity.refresh_tokens AS token ON token.tenant_id = s.tenant_id AND token.session_id = s.id
+ WHERE {_IS_LIVE}
+   AND s.app_id = %(app_id)s AND token.hash = %(hash)s AND token.consumed_at IS NOT NULL
+   AND token.expires_at > clock_timestamp()
+"""
+
+LIVE = f"""
+SELECT {_TOLD}, s.expires_at
+{_CHAIN}
+ WHERE {_IS_LIVE} AND s.id = %(id)s
+"""
+
+LIVE_OF_TOKEN = f"""
+SELECT {_TOLD}, s.expires_at
+{_CHAIN}
+ WHERE {_IS_LIVE}
+   AND s.id = (SELECT session_id FROM identity.refresh_tokens
+                WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s AND consumed_at IS NULL
+                  AND expires_at > clock_timestamp())
+"""
+
+GET = f"""
+SELECT {COLUMNS}
+  FROM identity.sessions
+ WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND id = %(id)s AND expires_at > clock_timestamp()
+"""
+
+LIST = f"""
+SELECT {COLUMNS}
+  FROM identity.sessions
+ WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND id > %(after)s AND expires_at > clock_timestamp()
+ ORDER BY id
+ LIMIT %(limit)s
+"""
+
+END = f"""
+DELETE FROM identity.sessions
+ WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND id = %(id)s AND expires_at > clock_timestamp()
+   AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
+RETURNING {COLUMNS}
+"""
+
+_END = """
+WITH held AS (
+    SELECT id FROM identity.sessions WHERE tenant_id = %(tenant_id)s AND {which} ORDER BY id FOR UPDATE
+), tokens AS (
+    SELECT count(*) AS n FROM identity.refresh_tokens
+     WHERE tenant_id = %(tenant_id)s AND session_id IN (SELECT id FROM held) AND consumed_at IS NULL
+), ended AS (
+    DELETE FROM identity.sessions WHERE tenant_id = %(tenant_id)s AND id IN (SELECT id FROM held) RETURNING id
+)
+SELECT coalesce(array_agg(id ORDER BY id), '{{}}') AS sessions_ended, (SELECT n FROM tokens) AS refresh_tokens_ended
+  FROM ended
+"""
+
+END_OF_USER = _END.format(which="user_id = %(user_id)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)")
+
+END_OF_TOKEN = _END.format(
+    which="""id = (SELECT session_id FROM identity.refresh_tokens
+                            WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s)
+       AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)"""
+)
+
+# By one worker at a time; its tokens go with a session.
+SWEEP = """
+DELETE FROM identity.sessions
+ WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep sessions', 0)))
+   AND (tenant_id, id) IN (
+       SELECT tenant_id, id FROM identity.sessions
+        WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
+RETURNING id
+"""
+
+SWEEP_TOKENS = """
+DELETE FROM identity.refresh_tokens
+ WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep refresh_tokens', 0)))
+   AND (tenant_id, hash) IN (
+       SELECT tenant_id, hash FROM identity.refresh_tokens
+        WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
+RETURNING hash
+"""
+
+
+class SessionStore(Store[Session]):
+    """A session is made by signing in, goes on by refreshing, and has no row any more once it has ended."""
+
+    row = Session
+    noun = "session"
+
+    async def create(self, tenant_id: str, ref: str, new: NewSession, lifetimes: Lifetimes) -> Successor | None:
+        """None where it may not be, any more."""
+        token = new_token("irt", ref)
+        given: dict[str, Any] = asdict(new) | asdict(lifetimes)
+        made = await self._run(CREATE, tenant_id, hash=hash_token(token), **given)
+        return Successor(LiveSession(**made[0]), token) if made else None
+
+    async def refresh(self, tenant_id: str, app_id: str, token: str, lifetimes: Lifetimes) -> Successor | None:
+        """The token's successor: by the first who comes with it a new one, and for ten seconds, while that is unused,
+        the same for whoever did not hear of it. Later it has been stolen from somebody, and the session ends. None
+        where there is nothing to go on with: not this app's, ended, or the user may not any more."""
+        text = parse_token(token)
+        if text is None or text.kind != "irt":
+            return None
+        successor = new_token("irt", text.ref)
+        given = asdict(lifetimes) | {"app_id": app_id, "hash": text.hash}
+        sealed: dict[str, Any] = {
+            "successor_hash": hash_token(successor),
+            "successor": _seal(text.hash, token).close(successor.encode()),
+        }
+        for found in await self._run(REFRESH, tenant_id, **given, **sealed):
+            return Successor(LiveSession(**found), successor)
+        for found in await self._run(CONSUMED, tenant_id, **given, lost_answer_s=LOST_ANSWER_S):
+            kept = _seal(text.hash, token).open(found.pop("successor"))
+            if found.pop("is_retry") and kept is not None:
+                return Successor(LiveSession(**found), kept.decode())
+            await self.end_by_token(tenant_id, token)
+        return None
+
+    async def find_live(self, tenant_id: str, id: str, lifetimes: Lifetimes) -> LiveSession | None:
+        """None where it has ended, or tenant, app, user or access are not as they must be."""
+        found = await self._run(LIVE, tenant_id, id=id, **asdict(lifetimes))
+        return LiveSession(**found[0]) if found else None
+
+    async def find_by_token(self, tenant_id: str, token: str, lifetimes: Lifetimes) -> LiveSession | None:
+        """Likewise, by a refresh token that is unused."""
+        found = await self._run(LIVE_OF_TOKEN, tenant_id, hash=hash_token(token), **asdict(lifetimes))
+        return LiveSession(**found[0]) if found else None
+
+    async def get(self, tenant_id: str, user_id: str, id: str) -> Session:
+        return await self._one(GET, tenant_id, user_id=user_id, id=id)
+
+    async def list(self, tenant_id: str, user_id: str, *, after: str | None = None, limit: int = 50) -> Page[Session]:
+        """Those that have not ended, in the order in which they began."""
+        return await self._page(LIST, tenant_id, "id", after, limit, user_id=user_id)
+
+    async def end(self, tenant_id: str, user_id: str, id: str, *, if_match: IfMatch = None) -> Session:
+        ended = await self._first(END, tenant_id, user_id=user_id, id=id, if_match=if_match)
+        if ended is None:
+            await self.get(tenant_id, user_id, id)
+            raise precondition_failed()
+        return ended
+
+    async def end_all(self, tenant_id: str, user_id: str, *, app_id: str | None = None) -> SessionsEnded:
+        """Of a user, or of a user in one app; for good. In a transaction that takes away what they need, after the
+        statement that does: a sign-in that was under way is then seen too."""
+        [ended] = await self._run(END_OF_USER, tenant_id, user_id=user_id, app_id=app_id)
+        return SessionsEnded(**ended)
+
+    async def end_by_token(self, tenant_id: str, token: str, *, app_id: str | None = None) -> SessionsEnded:
+        """The session of a refresh token, used or not; of that app."""
+        [ended] = await self._run(END_OF_TOKEN, tenant_id, hash=hash_token(token), app_id=app_id)
+        return SessionsEnded(**ended)
+
+    async def sweep(self, *, limit: int) -> int:
+        """Takes up to that many sessions of all tenants away that have expired; how many it took."""
+        return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))
+
+    async def sweep_tokens(self, *, limit: int) -> int:
+        """Likewise refresh tokens of sessions that go on."""
+        return len(await self._run(SWEEP_TOKENS, "", role="identity_platform", limit=limit))
+
+
+def _seal(hash: bytes, token: str) -> Sealing:
+    """Under the token alone: only who has it may know its successor."""
+    return Sealing("refresh", hash, (b"",), token.encode())

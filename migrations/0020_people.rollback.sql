@@ -1,0 +1,13 @@
+DROP TABLE identity.sign_in_limits;
+DROP TABLE identity.sign_in_failures;
+DROP TABLE identity.refresh_tokens;
+DROP TABLE identity.sessions;
+DROP TABLE identity.last_logins;
+DROP TABLE identity.password_resets;
+DROP TABLE identity.passwords;
+DROP FUNCTION identity.granted_scopes;
+DROP TRIGGER judge_scopes ON identity.user_apps;
+ALTER TABLE identity.user_apps DROP COLUMN scopes;
+DROP TRIGGER unverify_email ON identity.users;
+DROP FUNCTION identity.unverify_email;
+ALTER TABLE identity.users DROP COLUMN email_verified_at;

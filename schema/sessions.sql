@@ -1,0 +1,95 @@
+CREATE TABLE identity.last_logins (
+    tenant_id     text COLLATE "C" NOT NULL,
+    user_id       text COLLATE "C" NOT NULL,
+    last_login_at timestamptz NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT last_login_taken PRIMARY KEY (tenant_id, user_id),
+    CONSTRAINT user_not_found FOREIGN KEY (tenant_id, user_id) REFERENCES identity.users ON DELETE CASCADE
+);
+
+ALTER TABLE identity.last_logins ENABLE ROW LEVEL SECURITY;
+ALTER TABLE identity.last_logins FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON identity.last_logins TO identity_owner USING (true) WITH CHECK (true);
+CREATE POLICY tenant ON identity.last_logins TO identity_app
+    USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
+
+CREATE TRIGGER touch BEFORE UPDATE ON identity.last_logins FOR EACH ROW EXECUTE FUNCTION identity.touch();
+
+GRANT SELECT, INSERT, UPDATE (last_login_at), DELETE ON identity.last_logins TO identity_app;
+
+COMMENT ON TABLE identity.last_logins IS 'Apart from users, so that a sign-in moves neither their updated_at nor their ETag.';
+
+CREATE TABLE identity.sessions (
+    tenant_id    text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL DEFAULT identity.uuid7(),
+    app_id       text COLLATE "C" NOT NULL,
+    user_id      text COLLATE "C" NOT NULL,
+    scopes       text[]      NOT NULL,
+    address      text        NOT NULL,
+    user_agent   text        NOT NULL,
+    last_used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at   timestamptz NOT NULL,
+    ends_at      timestamptz NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT session_taken PRIMARY KEY (tenant_id, id),
+    CONSTRAINT access_not_found FOREIGN KEY (tenant_id, app_id, user_id) REFERENCES identity.user_apps ON DELETE CASCADE,
+    CONSTRAINT address_invalid CHECK (length(address) <= 100),
+    CONSTRAINT user_agent_invalid CHECK (length(user_agent) <= 500)
+) WITH (fillfactor = 80);
+CREATE INDEX sessions_by_access ON identity.sessions (tenant_id, app_id, user_id);
+CREATE INDEX sessions_by_user ON identity.sessions (tenant_id, user_id, id);
+CREATE INDEX sessions_by_expiry ON identity.sessions (expires_at);
+
+ALTER TABLE identity.sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE identity.sessions FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON identity.sessions TO identity_owner USING (true) WITH CHECK (true);
+CREATE POLICY tenant ON identity.sessions TO identity_app
+    USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
+CREATE POLICY sweep ON identity.sessions TO identity_platform USING (expires_at < now());
+
+CREATE TRIGGER touch BEFORE UPDATE ON identity.sessions FOR EACH ROW EXECUTE FUNCTION identity.touch();
+
+GRANT SELECT, INSERT, UPDATE (last_used_at, expires_at), DELETE ON identity.sessions TO identity_app;
+GRANT SELECT (tenant_id, id, expires_at), DELETE ON identity.sessions TO identity_platform;
+
+COMMENT ON TABLE identity.sessions IS 'Who is signed in where. A session that has ended has no row: so nothing brings it back, and its refresh tokens go with it.';
+COMMENT ON COLUMN identity.sessions.scopes IS 'What was asked for when it began; a token carries what of it is still granted.';
+COMMENT ON COLUMN identity.sessions.expires_at IS 'When it ends unless it is refreshed before.';
+COMMENT ON COLUMN identity.sessions.ends_at IS 'When it ends however much it is used.';
+
+CREATE TABLE identity.refresh_tokens (
+    tenant_id      text COLLATE "C" NOT NULL,
+    hash           bytea       NOT NULL,
+    session_id     text COLLATE "C" NOT NULL,
+    expires_at     timestamptz NOT NULL,
+    consumed_at    timestamptz,
+    successor_hash bytea,
+    successor      bytea,
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT refresh_token_taken PRIMARY KEY (tenant_id, hash),
+    CONSTRAINT session_not_found FOREIGN KEY (tenant_id, session_id) REFERENCES identity.sessions ON DELETE CASCADE,
+    CONSTRAINT hash_invalid CHECK (octet_length(hash) = 32),
+    CONSTRAINT successor_missing CHECK ((consumed_at IS NULL) = (successor_hash IS NULL) AND (consumed_at IS NULL) = (successor IS NULL))
+);
+CREATE INDEX refresh_tokens_by_session ON identity.refresh_tokens (tenant_id, session_id);
+CREATE INDEX refresh_tokens_by_expiry ON identity.refresh_tokens (expires_at);
+
+ALTER TABLE identity.refresh_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE identity.refresh_tokens FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON identity.refresh_tokens TO identity_owner USING (true) WITH CHECK (true);
+CREATE POLICY tenant ON identity.refresh_tokens TO identity_app
+    USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
+CREATE POLICY sweep ON identity.refresh_tokens TO identity_platform USING (expires_at < now());
+
+CREATE TRIGGER touch BEFORE UPDATE ON identity.refresh_tokens FOR EACH ROW EXECUTE FUNCTION identity.touch();
+
+GRANT SELECT, INSERT, UPDATE (consumed_at, successor_hash, successor), DELETE ON identity.refresh_tokens TO identity_app;
+GRANT SELECT (tenant_id, hash, expires_at), DELETE ON identity.refresh_tokens TO identity_platform;
+
+COMMENT ON TABLE identity.refresh_tokens IS 'Those of one session are a family: each is good once, and then has one successor.';
+COMMENT ON COLUMN identity.refresh_tokens.hash IS 'SHA-256: of 256 random bits there is nothing to guess.';
+COMMENT ON COLUMN identity.refresh_tokens.expires_at IS 'A consumed one is kept as long: whoever presents it until then took it from somebody, or had it taken.';
+COMMENT ON COLUMN identity.refresh_tokens.successor IS 'Its text, sealed under the text of this one, for the retry of whoever lost the answer; who reads the database has neither.';
