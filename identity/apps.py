@@ -18,6 +18,11 @@ Type = Literal["web", "mobile", "api", "desktop", "service"]
 Status = Literal["active", "disabled"]
 KeyPrefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,11}$")]
 
+Origin = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]{0,31}://[a-z0-9.-]{1,253}(:[0-9]{1,5})?$", max_length=300)
+]
+"""As a browser names it: a scheme and a host, and nothing else."""
+
 
 class AppSettings(Document):
     """How an app is run."""
@@ -28,6 +33,8 @@ class AppSettings(Document):
     """What its keys may carry; empty: anything."""
     access_token_s: Whole = Field(default=300, ge=30, le=86400)
     refresh_token_s: Whole = Field(default=30 * 86400, ge=60, le=366 * 86400)
+    allowed_origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
+    """Whose web pages may get and end tokens of this app."""
     features: dict[str, bool] = {}
     on_leak: Literal["revoke", "disable"] = "revoke"
     """What becomes of a key that is reported as leaked. (Keys of `identity` are always revoked.)"""

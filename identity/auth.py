@@ -9,8 +9,12 @@ from functools import cached_property
 
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
+from identity.sessions import LiveSession, SessionStore
+from identity.stores import LIFETIMES
 from identity.tenants import PLATFORM
-from identity.verify import Known, Usage, Verifier
+from identity.tokens import Claims, Tokens
+from identity.verify import Known, Usage, Verifier, look_up_id
+from identity.verify import covers as covers_business
 
 NOUNS = ("tenants", "apps", "branches", "users", "keys", "audit")
 SCOPES = (
@@ -35,6 +39,8 @@ class Principal:
     actor: str
     user_id: str | None = None
     """Whose access token it is; of a key none, whoever owns it."""
+    claims: Claims | None = None
+    """What it says, where it calls with an access token."""
 
     @property
     def is_platform(self) -> bool:
@@ -45,9 +51,13 @@ class Principal:
 
     def may_verify(self, known: Known) -> bool:
         """Whether that key is this caller's to see."""
-        if not self.is_platform and known.tenant_id != self.tenant_id:
+        return self.may_see(known.tenant_id, known.app_id)
+
+    def may_see(self, tenant_id: str, app_id: str) -> bool:
+        """Whether keys and tokens of that app are this caller's to see."""
+        if not self.is_platform and tenant_id != self.tenant_id:
             return False
-        return self.verifies is None or known.app_id in self.verifies
+        return self.verifies is None or app_id in self.verifies
 
     @cached_property
     def verifies(self) -> frozenset[str] | None:
@@ -95,6 +105,61 @@ def whose(known: Known) -> Principal:
         known.caller = Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, f"key:{known.key_id}")
     caller: Principal = known.caller
     return caller
+
+
+def by_access_token(tokens: Tokens, verifier: Verifier, sessions: SessionStore) -> Method:
+    """A token for the app `identity`. Its signature says who got it; what they may now, the database."""
+
+    async def method(credential: str) -> Principal | None:
+        claims = await tokens.read(credential, app_id=IDENTITY)
+        if claims is None:
+            return None
+        if claims.user_id is not None:
+            return _of_person(claims, await session_of(claims, sessions))
+        known = await key_of(claims, verifier)
+        if known is not None and known.code != "valid":
+            raise Unauthenticated(known.code, f"This token's key is not good: {known.code.replace('_', ' ')}.")
+        return None if known is None else _of_key(claims, known)
+
+    return method
+
+
+def _of_person(claims: Claims, live: LiveSession | None) -> Principal | None:
+    if live is None:
+        return None
+    scopes, actor = held(claims.scopes, live.app_id, live.scopes), f"user:{live.user_id}"
+    return Principal(live.tenant_id, live.app_id, None, scopes, None, actor, live.user_id, claims)
+
+
+def _of_key(claims: Claims, known: Known) -> Principal:
+    scopes, actor = held(claims.scopes, known.app_id, known.scopes), f"key:{known.key_id}"
+    return Principal(known.tenant_id, known.app_id, known.key_id, scopes, known, actor, None, claims)
+
+
+async def key_of(claims: Claims, verifier: Verifier) -> Known | None:
+    """The key that got this token, as it is now; None where there is none, or none any more."""
+    if claims.key_id is None:
+        return None
+    known = await look_up_id(verifier, claims.key_id)
+    is_its = (known.tenant_id, known.app_id) == (claims.tenant_id, claims.app_id)
+    return known if known.key_id and is_its else None
+
+
+async def session_of(claims: Claims, sessions: SessionStore) -> LiveSession | None:
+    """The session in which somebody got this token; None where it has ended, or they may not go on with it."""
+    if claims.sid is None:
+        return None
+    live = await sessions.find_live(claims.tenant_id, claims.sid, LIFETIMES)
+    if live is None or (live.app_id, live.user_id) != (claims.app_id, claims.user_id):
+        return None
+    return live
+
+
+def held(scopes: tuple[str, ...], app_id: str, granted: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are granted now: what a token says was so when it was made."""
+    if app_id == IDENTITY:
+        return tuple(scope for scope in scopes if any(covers(each, scope) for each in granted))
+    return tuple(scope for scope in scopes if covers_business(granted, scope))
 
 
 def of_full_rank(actor: str) -> Principal:

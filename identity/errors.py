@@ -54,6 +54,25 @@ class Unauthenticated(IdentityError):
         return {"WWW-Authenticate": 'Bearer error="invalid_token"' if self.presented else "Bearer"}
 
 
+class OAuthError(IdentityError):
+    """What goes wrong at OAuth's endpoints is told in OAuth's own words (RFC 6749, section 5.2)."""
+
+    status = 400
+
+
+class InvalidClient(OAuthError):
+    """Nobody says who they are, or not truly."""
+
+    status = 401
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("invalid_client", detail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Basic realm="identity"'}
+
+
 class Forbidden(IdentityError):
     """The credential is good, and not enough."""
 

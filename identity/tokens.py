@@ -29,6 +29,7 @@ CLOCKS_S = 10
 """By how much the clocks of two hosts may differ."""
 KEY = "key:"
 """Before a subject that is an app key, not a user."""
+OF_KEY = re.compile(r"key:([0-9A-Za-z]{22})")
 
 
 class Claims(BaseModel):
@@ -46,6 +47,8 @@ class Claims(BaseModel):
     exp: int
     nbf: int = 0
     sid: str | None = None
+    branch_id: str | None = None
+    environment: str | None = None
 
     @property
     def tenant_id(self) -> str:
@@ -62,7 +65,8 @@ class Claims(BaseModel):
     @property
     def key_id(self) -> str | None:
         """Of the key that got it by client credentials."""
-        return self.sub.removeprefix(KEY) if self.sub.startswith(KEY) else None
+        match = OF_KEY.fullmatch(self.sub)
+        return match[1] if match else None
 
     @property
     def user_id(self) -> str | None:
@@ -150,10 +154,13 @@ class Tokens:
         scopes: Iterable[str],
         lifetime_s: int,
         session_id: str | None = None,
+        branch_id: str | None = None,
+        environment: str | None = None,
     ) -> str:
         """A token for that app; the subject is a user's id, or `key:` and a key's."""
         id, key = await self.keys.signing()
         now_s, client = int(time.time()), f"{tenant_id}/{app_id}"
+        more = {"sid": session_id, "branch_id": branch_id, "environment": environment}
         claims: dict[str, Any] = {
             "iss": self.issuer(tenant_id),
             "aud": client,
@@ -163,9 +170,8 @@ class Tokens:
             "jti": secrets.token_urlsafe(16),
             "iat": now_s,
             "exp": now_s + lifetime_s,
+            **{name: value for name, value in more.items() if value is not None},
         }
-        if session_id is not None:
-            claims["sid"] = session_id
         return jwt.encode({"alg": ALGORITHM, "typ": TYPE, "kid": id}, claims, key, registry=_ALGORITHMS)
 
     async def read(self, text: str, *, app_id: str | None = None) -> Claims | None:

@@ -23,27 +23,31 @@ from identity.api import (
     branches,
     docs,
     health,
+    introspection,
     key_leaks,
     key_usage,
     keys,
     logs,
     metrics,
+    oauth,
     passwords,
     sessions,
     sign_in,
     tenants,
     user_apps,
     users,
+    well_known,
     wire,
 )
 from identity.api.call import Service
 from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
+from identity.api.forms import preflight
 from identity.api.hot import HotPath
 from identity.api.protocol import LimitedProtocol
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
-from identity.auth import by_app_key
+from identity.auth import by_access_token, by_app_key
 from identity.embedded import signal_on_parents_death
 from identity.hashing import open_hasher
 from identity.migrate import must_not_be_behind
@@ -67,6 +71,9 @@ ROUTES: list[Route] = [
         key_usage.table,
         keys.table,
         key_leaks.table,
+        oauth.table,
+        introspection.table,
+        well_known.table,
         health.table,
         metrics.table,
         docs.table,
@@ -108,7 +115,8 @@ async def open_service(settings: Settings, seen: Seen | None = None) -> AsyncIte
         secret_keys = settings.secret_keys
         cursors = Cursors([digest(key, b"identity cursors", sha256) for key in secret_keys])
         tokens = Tokens(KeyRing(stores.signing_keys, secret_keys), settings.base)
-        methods, leaks = (by_app_key(verifier, usage),), key_leaks.new_limit()
+        methods = (by_app_key(verifier, usage), by_access_token(tokens, verifier, stores.sessions))
+        leaks = key_leaks.new_limit()
         room = {"threads": settings.password_threads, "queue": settings.password_queue}
         hasher = await stack.enter_async_context(open_hasher(**room))
         yield Service(settings, stores, verifier, usage, methods, cursors, secret_keys, leaks, seen, tokens, hasher)
@@ -129,7 +137,10 @@ def _endpoint(path: str) -> StarletteRoute:
     routes = {route.method: route for route in ROUTES if route.path == path}
 
     async def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return preflight(request, routes)
         route = routes.get(request.method) or routes["GET"]
         return await wire.answer(request.app.state.service, route, request)
 
-    return StarletteRoute(path, endpoint, methods=list(routes))
+    asked_before = ["OPTIONS"] if any(route.tells_oauth for route in routes.values()) else []
+    return StarletteRoute(path, endpoint, methods=[*routes, *asked_before])

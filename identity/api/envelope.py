@@ -8,6 +8,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -60,7 +61,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(edge_headers(id))
+                MutableHeaders(scope=message).update(edge_headers(id) | _to_pages(state))
             await send(message)
 
         try:
@@ -109,6 +110,12 @@ class Envelope:
         while hops and address is not None and any(address in network for network in self.trusted):
             address = _parsed(hops.pop())
         return str(address) if address else ""
+
+
+def _to_pages(state: dict[str, Any]) -> dict[str, str]:
+    """What lets a web page of that origin read the answer."""
+    origin = state.get("allowed_origin")
+    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if origin else {}
 
 
 def _told(error: BaseException, request_id: str) -> Response:

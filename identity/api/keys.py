@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from starlette.responses import Response
 
 from identity.api.call import Call, Service
 from identity.api.routes import ANY_KEY, Table
 from identity.auth import Principal
+from identity.tokens import Claims
 from identity.verify import (
     MALFORMED,
     NOT_FOUND,
@@ -66,8 +68,25 @@ async def whoami(call: Call[None]) -> Response:
 
     As a verification would tell of it, for any live key of any app.
     """
+    if call.principal.claims is not None:
+        return _of_token(call.principal, call.principal.claims)
     assert call.principal.known is not None
     return Response(await call.service.verifier.look(call.principal.known), media_type="application/json")
+
+
+def _of_token(caller: Principal, claims: Claims) -> Response:
+    """No more than the token holds, and no longer."""
+    told = Verdict(
+        valid=True,
+        code="valid",
+        tenant_id=caller.tenant_id,
+        app_id=caller.app_id,
+        user_id=claims.user_id,
+        key_id=caller.key_id,
+        scopes=caller.scopes,
+        expires_at=datetime.fromtimestamp(claims.exp, UTC),
+    )
+    return Response(told.model_dump_json(), media_type="application/json")
 
 
 async def tell(service: Service, caller: Principal, known: Sequence[Known], asked: Sequence[Asked]) -> list[bytes]:

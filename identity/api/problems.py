@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from identity.api.strict_json import escape
-from identity.errors import FieldError, IdentityError, Invalid
+from identity.errors import FieldError, IdentityError, Invalid, OAuthError
 from identity.fields import words_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,6 +22,9 @@ def edge_headers(request_id: str) -> dict[str, str]:
 
 def problem(error: IdentityError, request_id: str) -> Response:
     """The answer that says what went wrong. Nothing of it names what the caller may not know of."""
+    if isinstance(error, OAuthError):
+        told = {"error": error.code, "error_description": error.detail}
+        return Response(json.dumps(told), error.status, error.headers, "application/json")
     return raw_problem(error.status, error.code, error.detail, request_id, headers=error.headers, errors=error.errors)
 
 

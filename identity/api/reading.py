@@ -18,6 +18,7 @@ from identity.errors import FieldError, IdentityError, Invalid
 MAX_LIMIT = 500
 DRAIN_BYTES = 8 * 1024 * 1024
 DRAIN_S = 2.0
+FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPES = {"PATCH": ("application/json", "application/merge-patch+json")}
 
 

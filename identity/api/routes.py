@@ -51,6 +51,8 @@ class Route:
     action: bool = False
     """Its last segment is a verb, so the parameter before it names what it acts on."""
     max_body: int = MIB
+    form: bool = False
+    """Takes a form in place of JSON, as OAuth does (RFC 6749, appendix B)."""
     called: str | None = None
     """Its verb at the command line, where the first word of the handler's name would not do."""
 
@@ -76,6 +78,11 @@ class Route:
     def is_list(self) -> bool:
         """Whether it answers page by page."""
         return get_origin(self.answers) is Page
+
+    @property
+    def tells_oauth(self) -> bool:
+        """Whether it tells what is wrong as OAuth does, and lets an app's web pages read that."""
+        return self.form and self.scope == PUBLIC
 
     @property
     def name(self) -> str:

@@ -42,6 +42,7 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
         *(_for_ever(EVERY_S, partial(sweep_over_all, step)) for step in over_all),
         _for_ever(BY_TENANT_EVERY_S, usage),
         _for_ever(BY_TENANT_EVERY_S, keys),
+        _for_ever(BY_TENANT_EVERY_S, stores.signing_keys.sweep),
     )
     try:
         yield

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from identity.api.call import Answer, Call, Service
 from identity.api.etags import etag, matches
+from identity.api.forms import basic, parse_form
 from identity.api.judging import for_caller, judge_leaf, judge_parents, judge_scope, judge_tenant
 from identity.api.once import once
 from identity.api.reading import judge_length, parse_body, parse_query, pass_over_body, read_body, single_header
 from identity.api.routes import ANY_KEY, PUBLIC, Route
 from identity.auth import Principal, authenticate
 from identity.db import Page, Scope
-from identity.errors import IdentityError
+from identity.errors import IdentityError, Unauthenticated
 
 
 async def answer(service: Service, route: Route, request: Request) -> Response:
@@ -27,10 +28,10 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
     await judge_length(request, route.max_body)
     if route.scope == PUBLIC:
         raw = await read_body(request, route.max_body)
-        body = () if route.takes is None else (parse_body(route, request, raw),)
+        body = () if route.takes is None else (_parse(route, request, raw),)
         return respond(route, request, await route.handler(service, request, *body))
     try:
-        principal = await authenticate(single_header(request, "authorization"), service.methods)
+        principal = await _caller(service, route, request)
     except IdentityError:
         await pass_over_body(request, route.max_body)
         raise
@@ -38,6 +39,22 @@ async def answer(service: Service, route: Route, request: Request) -> Response:
     if principal.key_id is not None and route.scope != ANY_KEY:
         service.usage.count(principal.tenant_id, principal.key_id, "valid")
     return await perform(service, route, request, principal, await read_body(request, route.max_body))
+
+
+async def _caller(service: Service, route: Route, request: Request) -> Principal:
+    """Whoever sends a form may also say so as a client of OAuth does: by its app, and a key of it."""
+    authorization = single_header(request, "authorization")
+    client = basic(authorization) if route.form else None
+    if client is None:
+        return await authenticate(authorization, service.methods)
+    principal = await authenticate(f"Bearer {client.secret}", service.methods)
+    if (principal.tenant_id, principal.app_id) != (client.tenant_id, client.app_id):
+        raise Unauthenticated("invalid_token", "This key is not of that client.")
+    return principal
+
+
+def _parse(route: Route, request: Request, raw: bytes) -> Any:
+    return (parse_form if route.form else parse_body)(route, request, raw)
 
 
 async def perform(service: Service, route: Route, request: Request, principal: Principal, raw: bytes) -> Response:
@@ -50,7 +67,7 @@ async def perform(service: Service, route: Route, request: Request, principal: P
     try:
         call.where, cursor, call.limit = parse_query(route, request)
         call.after = service.cursors.decode(cursor, call.bound_to) if cursor is not None else None
-        call.body = parse_body(route, request, raw)
+        call.body = _parse(route, request, raw)
     except IdentityError:
         await judge_leaf(call)
         raise

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from identity.api.strict_json import SURROGATE
-from identity.cli import init, migrate, pattern, reset, serve, verify
+from identity.cli import init, migrate, pattern, reset, serve, signing_keys, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
 from identity.cli.hints import next_step
@@ -75,6 +75,7 @@ app.command()(reset.reset)
 app.command()(verify.verify)
 app.command()(seed.seed)
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(signing_keys.app, name="signing-keys")
 groups = nouns()
 groups["users"].command("import")(importing.import_users)
 groups["users"].command("export")(exporting.export_users)

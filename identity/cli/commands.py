@@ -87,7 +87,7 @@ def _run(route: Route, path: dict[str, str], values: dict[str, Any], given: dict
         return
     body = _given_body(route, given, values)
     if _needs_asking(route) and not given["yes"]:
-        _confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?")
+        confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?")
     record = perform(route, path, body)
     if record is not None and "items" in record and not given["as_json"]:
         show_page({"next": None, **record}, as_json=False)
@@ -97,7 +97,7 @@ def _run(route: Route, path: dict[str, str], values: dict[str, Any], given: dict
         show_record(record, as_json=given["as_json"])
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
     """Beside standard output, which is the answer's."""
     typer.echo(f"{question} [y/N] ", err=True, nl=False)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -10,6 +10,7 @@ from functools import partial
 from identity.db import check_login
 from identity.errors import StartError, Unavailable
 from identity.settings import Settings
+from identity.verify.by_id import look_up_id
 from identity.verify.known import MALFORMED, NOT_FOUND, Known
 from identity.verify.lanes import open_lanes
 from identity.verify.limits import Limits, Taken
@@ -36,6 +37,7 @@ __all__ = [
     "Verifier",
     "covers",
     "judge",
+    "look_up_id",
     "open_usage",
     "open_verifier",
     "verdict",

@@ -53,6 +53,11 @@ class Known:
     """Room for what the layer above makes of it, once."""
 
     @property
+    def has_rules(self) -> bool:
+        """Whether it depends on more than the key: a token that it gets could not keep that."""
+        return self.is_limited or bool(self.allowed_ips) or bool(self.allowed_routes)
+
+    @property
     def weight_kib(self) -> int:
         """What it takes to remember it, rounded up."""
         return 1 + (len(self.answer) + len(self.allowed_ips) + len(self.allowed_routes)) // 1024

@@ -18,7 +18,8 @@ from tests.conftest import PASSWORD, Api, Organisation
 GUARDED = [route for route in ROUTES if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY_KEY]
 OF_A_TENANT = [route for route in GUARDED if "tenant_id" in route.params]
-WITH_BODY = [route for route in ROUTES if route.takes is not None]
+WITH_BODY = [route for route in ROUTES if route.takes is not None and not route.form]
+FORMS = [route for route in ROUTES if route.form]
 QUERIED = [route for route in ROUTES if route.where is not None]
 LISTS = [route for route in QUERIED if route.is_list]
 
@@ -91,14 +92,24 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
     }
 
 
+def forms(org: Organisation) -> dict[str, dict[str, str]]:
+    """Of routes that take a form."""
+    client = {"client_id": f"{org.id}/identity", "client_secret": org.admin_key.key}
+    return {
+        "get_token": {"grant_type": "client_credentials", "scope": "users:read keys:verify", **client},
+        "introspect": {"token": org.key.key, "token_type_hint": "access_token"},
+        "revoke_token": {"token": "none", **client},
+    }
+
+
 def status_of(route: Route) -> int:
     return REFUSED_AS_IT_IS.get(route.name, route.status)
 
 
 async def send(caller: Api, route: Route, org: Organisation, path: str | None = None, **more: Any) -> httpx2.Response:
     """The route's sample; other paths, bodies and headers where they are given."""
-    if route.takes is not None and not {"json", "content"} & more.keys():
-        more["json"] = bodies(org)[route.name]
+    if route.takes is not None and not {"json", "data", "content"} & more.keys():
+        more |= {"data": forms(org)[route.name]} if route.form else {"json": bodies(org)[route.name]}
     return await caller(route.method, path or path_of(route, org), **more)
 
 

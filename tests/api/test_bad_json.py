@@ -99,7 +99,7 @@ async def test_where_no_body_is_taken_none_is_passed_over(route: Route, target: 
 @pytest.mark.parametrize("media", MEDIA)
 async def test_a_body_of_another_kind_is_refused(media: str | None, target: Organisation, platform: Api) -> None:
     headers = {"Content-Type": media} if media else {}
-    for route in (route for route in GUARDED if route.method != "GET"):
+    for route in (route for route in GUARDED if route.method != "GET" and not route.form):
         answer = await send(platform, route, target, content=b"{}", headers=headers)
         assert told(answer) == (415, "unsupported_media_type"), route.name
         assert "application/json" in problem(answer)["detail"]

@@ -21,7 +21,15 @@ from tests.api.samples import GUARDED, WITH_BODY, each, one, path_of, send
 from tests.conftest import Api, Organisation
 
 JSON = {"Content-Type": "application/json"}
-PATHS = {route.path: {other.method for other in ROUTES if other.path == route.path} for route in ROUTES}
+PATHS = {
+    route.path: {
+        method
+        for other in ROUTES
+        if other.path == route.path
+        for method in (other.method, *(["OPTIONS"] if other.tells_oauth else []))
+    }
+    for route in ROUTES
+}
 
 
 @pytest.mark.parametrize("id", ["7", "a-b_c.D", "x" * 128])

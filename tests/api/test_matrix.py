@@ -10,7 +10,19 @@ from identity.api import ROUTES
 from identity.api.routes import PUBLIC, Route
 from identity.auth import SCOPES
 from identity.tenants import PLATFORM
-from tests.api.samples import GUARDED, OF_A_TENANT, SCOPED, WITH_BODY, bodies, each, path_of, send, status_of
+from tests.api.samples import (
+    FORMS,
+    GUARDED,
+    OF_A_TENANT,
+    SCOPED,
+    WITH_BODY,
+    bodies,
+    each,
+    forms,
+    path_of,
+    send,
+    status_of,
+)
 from tests.conftest import Api, Organisation, unique
 
 pytestmark = pytest.mark.usefixtures("unchanged")
@@ -28,6 +40,7 @@ def sufficient(route: Route) -> set[str]:
 
 def test_every_route_has_its_sample(target: Organisation) -> None:
     assert bodies(target).keys() == {route.name for route in WITH_BODY}
+    assert forms(target).keys() == {route.name for route in FORMS}
     assert all("{" not in path_of(route, target) for route in ROUTES)
 
 
@@ -36,9 +49,10 @@ def test_names_of_routes_are_unique() -> None:
 
 
 def test_just_these_routes_are_public() -> None:
-    public = {route.path for route in ROUTES if route.scope == PUBLIC}
+    public = {route.path for route in ROUTES if route.scope == PUBLIC and not route.path.startswith("/.well-known/")}
+    documents = {"/healthz", "/readyz", "/openapi.json", "/docs"}
     people = {f"/v1/tenants/{{tenant_id}}/{each}" for each in ("sessions", "password-reset")}
-    assert public == {"/healthz", "/readyz", "/openapi.json", "/docs", "/v1/keys/report-leak", *people}
+    assert public == documents | people | {"/v1/keys/report-leak", "/oauth/token", "/oauth/revoke"}
 
 
 @pytest.mark.parametrize("scope", ["", "apps", "apps:delete", "PUBLIC", None])

@@ -25,7 +25,7 @@ COMMANDS: dict[tuple[str, str], Any] = {
     (noun, verb): command
     for noun, group in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
     for verb, command in getattr(group, "commands", {}).items()
-    if noun != "migrate"
+    if noun not in ("migrate", "signing-keys")
 }
 MADE_ANEW = ("id", "ref", "tenant_id", "created_at", "updated_at", "granted_at", "key", "admin_key")
 

@@ -15,7 +15,7 @@ import pytest
 from identity.api import ROUTES
 from identity.api.routes import Route
 from identity.stores import create_platform, open_stores
-from tests.api.samples import bodies, path_of
+from tests.api.samples import bodies, forms, path_of
 from tests.conftest import Organisation, make_organisation, settings_for
 from tests.edge.canaries import found_in, new_key, spellings
 from tests.edge.process import Service, password_of, serving
@@ -75,9 +75,10 @@ class Sender:
             self.problems.append(f"{answer.headers} {answer.text}")
 
     async def everywhere(self, client: httpx2.AsyncClient, route: Route, org: Organisation, *places: str) -> None:
-        path, body = path_of(route, org), bodies(org).get(route.name)
+        path, body = path_of(route, org), (bodies(org) | forms(org)).get(route.name)
+        kind = "data" if route.form else "json"
         for place in places:
-            asked, more = path, {} if body is None else {"json": body}
+            asked, more = path, {} if body is None else {kind: body}
             if place == "bearer":
                 more["headers"] = {"Authorization": f"Bearer {self.canary()}"}
             elif place == "basic":
@@ -89,8 +90,9 @@ class Sender:
             elif place == "query":
                 more["params"] = {"token": self.canary(), "limit": self.canary(), "cursor": self.canary()}
             elif place == "body" and body is not None:
-                more["json"] = self.full_of_canaries(body)
-                await self.send(client, route.method, path, json=self.full_of_canaries(body) | {"x": self.canary()})
+                more[kind] = self.full_of_canaries(body)
+                more_of_them = {kind: self.full_of_canaries(body) | {"x": self.canary()}}
+                await self.send(client, route.method, path, **more_of_them)
                 await self.send(client, route.method, path, content=f'{{"key": "{self.canary()}')
             else:
                 more["headers"] = {place: self.canary()}

@@ -50,6 +50,9 @@ def judged(answer: Answer, *, head: bool = False) -> Answer:
     id = answer.header("X-Request-Id")
     assert id
     if answer.status >= 400:
+        if answer.header("Content-Type") == "application/json":
+            assert answer.content.keys() == {"error", "error_description"}, "as OAuth tells it"
+            return answer
         assert answer.header("Content-Type") == "application/problem+json"
         if not head:
             assert answer.content.keys() - {"errors"} == MEMBERS

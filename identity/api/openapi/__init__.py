@@ -9,7 +9,7 @@ from typing import Any
 from identity import __version__
 from identity.api.openapi.headers import REQUEST_HEADERS, RESPONSE_HEADERS
 from identity.api.openapi.operations import operation
-from identity.api.openapi.schemas import PATH_PARAMETERS, PROBLEM, schemas
+from identity.api.openapi.schemas import OAUTH_ERROR, PATH_PARAMETERS, PROBLEM, schemas
 from identity.api.routes import Route
 
 DESCRIPTION = """\
@@ -45,7 +45,7 @@ def document(routes: Sequence[Route], base_url: str) -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An app key."}},
             "parameters": PATH_PARAMETERS | REQUEST_HEADERS,
             "headers": RESPONSE_HEADERS,
-            "schemas": {**schemas(routes), "Problem": PROBLEM},
+            "schemas": {**schemas(routes), "Problem": PROBLEM, "OAuthError": OAUTH_ERROR},
         },
     }
 

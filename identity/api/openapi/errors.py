@@ -16,7 +16,9 @@ CHAIN = [code for code in re.findall(r"THEN '(\w+)'", LIVE) if code != "valid"]
 def codes(route: Route) -> dict[int, list[str]]:
     """The statuses of problems, each with its codes; a status that cannot come is left out."""
     found = {400: ["invalid_request"], 408: ["request_timeout"], 413: ["body_too_large"], 431: ["headers_too_large"]}
-    if route.scope != PUBLIC or route.takes is not None:
+    if route.tells_oauth:
+        found[503] = ["unavailable"]
+    elif route.scope != PUBLIC or route.takes is not None:
         found[415] = ["unsupported_media_type"]
         found[503] = ["unavailable"]
         found[400].append("invalid_json")

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from identity.api.health import Health, Readiness
+from identity.api.introspection import Introspection
 from identity.api.key_leaks import Received
+from identity.api.oauth import IssuedToken
 from identity.api.sign_in import SignedIn
+from identity.api.well_known import Metadata, PublicKey, PublicKeys
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
@@ -41,14 +44,15 @@ KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID = (
     REF + rest for rest in ("1mQ7xZb3TnW8yLc2", "9sVd5HjE0pGu6CkY", "7rNf2XwB4tMz8QaJ")
 )
 KEY, NEXT_KEY, ADMIN_KEY = (compose("isk", "live", id, "0" * 43) for id in (KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID))
+KID, PUBLIC_X = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 SESSION_ID = "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"
 REFRESH_TOKEN, RESET_TOKEN = (f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs"))
 ADDRESS = "192.0.2.7"
 PHRASE = "correct horse battery staple"
 JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"
 MADE = (
-    *(REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, KEY, NEXT_KEY, ADMIN_KEY),
-    *(SESSION_ID, REFRESH_TOKEN, RESET_TOKEN, JWT),
+    *(REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, f"key:{ADMIN_KEY_ID}", KEY, NEXT_KEY, ADMIN_KEY),
+    *(SESSION_ID, REFRESH_TOKEN, RESET_TOKEN, JWT, KID, PUBLIC_X),
 )
 """What the service makes up: in each answer another."""
 
@@ -218,6 +222,9 @@ def _of_life(noun: str, row: BaseModel, *, off: str, off_status: str, on: str) -
     }
 
 
+_BASE = "http://identity.example.com"
+_WANTED = "users:read keys:verify"
+_CLIENT = {"client_id": "acme/identity", "client_secret": ADMIN_KEY}
 _USAGE = _answered(UsageCounts(items=[UsageCount(at=AT, code="valid", count=1)]))
 _ISSUED = IssuedKey(**_KEY.model_dump(), key=KEY)
 _ROTATED = _shown(_KEY, id=NEXT_KEY_ID, rotated_from=KEY_ID) | {"key": NEXT_KEY}
@@ -336,6 +343,41 @@ EXAMPLES: dict[str, Example] = {
     "report_leak": Example(
         {"key": KEY, "source": "code search", "url": "https://code.example.com/acme/till/config.py#L7"},
         _shown(Received()),
+    ),
+    "get_token": Example(
+        {"grant_type": "client_credentials", "scope": _WANTED, **_CLIENT},
+        _shown(IssuedToken(access_token=JWT, expires_in=300, scope=_WANTED)),
+    ),
+    "introspect": Example(
+        {"token": ADMIN_KEY},
+        _shown(
+            Introspection(
+                active=True,
+                scope="*",
+                client_id=_CLIENT["client_id"],
+                token_type="Bearer",  # noqa: S106
+                sub=f"key:{ADMIN_KEY_ID}",
+                aud=_CLIENT["client_id"],
+                tenant_id="acme",
+                app_id="identity",
+                key_id=ADMIN_KEY_ID,
+                environment="live",
+            )
+        ),
+    ),
+    "revoke_token": Example({"token": "one that has expired", **_CLIENT}, {}),
+    "get_metadata": _answered(
+        Metadata(
+            issuer=f"{_BASE}/v1/tenants/acme",
+            token_endpoint=f"{_BASE}/oauth/token",
+            introspection_endpoint=f"{_BASE}/oauth/introspect",
+            revocation_endpoint=f"{_BASE}/oauth/revoke",
+            jwks_uri=f"{_BASE}/.well-known/jwks.json",
+            service_documentation=f"{_BASE}/docs",
+        )
+    ),
+    "get_public_keys": _answered(
+        PublicKeys(keys=(PublicKey(kty="OKP", crv="Ed25519", x=PUBLIC_X, kid=KID, alg="EdDSA", use="sig"),))
     ),
     "whoami": _answered(_ADMIN_VERDICT),
     "healthz": _answered(Health()),

@@ -41,7 +41,7 @@ RESPONSE_HEADERS = {
     "RequestId": _answer("The request's id, as it stands in the log.", pattern="^[A-Za-z0-9._-]{1,128}$"),
     "ETag": _answer("The record's version, for If-Match.", pattern='^"[0-9a-f]+"$'),
     "Location": _answer("The path of the record."),
-    "Authenticate": _answer("`Bearer`, with `invalid_token` where a credential was sent (RFC 6750)."),
+    "Authenticate": _answer("`Bearer`, with `invalid_token` where a credential was sent (RFC 6750); `Basic` of OAuth."),
     "RetryAfter": _answer("Seconds after which another try makes sense.", pattern="^[0-9]+$"),
     "Replayed": _answer("The answer of an earlier request with this Idempotency-Key.", required=False, const="true"),
 }

@@ -5,25 +5,27 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from identity.api.openapi.codes import CODES
 from identity.api.openapi.errors import codes
 from identity.api.openapi.examples import EXAMPLES
 from identity.api.openapi.headers import answer_headers, has_etag, problem_headers, request_headers
 from identity.api.openapi.links import links
 from identity.api.openapi.schemas import REF, answered, query, taken
-from identity.api.reading import JSON_TYPES
+from identity.api.reading import FORM_TYPE, JSON_TYPES
 from identity.api.routes import ANY_KEY, PUBLIC, Route
 
 PROBLEM_MEDIA = "application/problem+json"
 
 
 def operation(route: Route) -> dict[str, Any]:
+    errors = codes(route).items()
     found: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
         "description": _description(route),
         "tags": [route.noun],
         "parameters": _parameters(route),
-        "responses": {**_answers(route), **{str(status): _problem(status, of) for status, of in codes(route).items()}},
+        "responses": {**_answers(route), **{str(status): _error(route, status, of) for status, of in errors}},
         "security": [] if route.scope == PUBLIC else [{"key": [] if route.scope == ANY_KEY else [route.scope]}],
         "x-scope": route.scope,
     }
@@ -55,7 +57,7 @@ def _body(route: Route) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": taken(route)}
     if (example := EXAMPLES.get(route.name)) is not None:
         content["example"] = example.request
-    medias = JSON_TYPES.get(route.method, ("application/json",))
+    medias = (FORM_TYPE,) if route.form else JSON_TYPES.get(route.method, ("application/json",))
     return {"required": not route.body_optional, "content": dict.fromkeys(medias, content)}
 
 
@@ -78,6 +80,16 @@ def _answer(route: Route, status: int) -> dict[str, Any]:
     if operations := links(route):
         found["links"] = operations
     return found
+
+
+def _error(route: Route, status: int, of: list[str]) -> dict[str, Any]:
+    """OAuth has a shape of its own for what is wrong with a request; all else is a problem."""
+    told = _problem(status, of)
+    if route.tells_oauth and status in (400, 401):
+        schema = {"allOf": [{"$ref": REF.format(model="OAuthError")}, {"properties": {"error": {"enum": of}}}]}
+        example = {"error": of[0], "error_description": CODES[of[0]].meaning}
+        told["content"] = {"application/json": {"schema": schema, "example": example}}
+    return told
 
 
 def _problem(status: int, of: list[str]) -> dict[str, Any]:

@@ -42,6 +42,16 @@ PROBLEM = {
     },
 }
 
+OAUTH_ERROR = {
+    "type": "object",
+    "description": "What went wrong (RFC 6749, section 5.2).",
+    "required": ["error", "error_description"],
+    "properties": {
+        "error": {"type": "string", "description": "For programs."},
+        "error_description": {"type": "string"},
+    },
+}
+
 _WHOLE = {"minimum": -(2**63), "maximum": 2**63 - 1}
 JSON_VALUE = {
     "description": "Any JSON, its numbers within 64 bits.",
@@ -83,7 +93,8 @@ class Strictly(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         found = super().model_schema(schema)
-        if self.mode == "validation" and "properties" in found:
+        is_open = schema["cls"].model_config.get("extra") == "ignore"
+        if self.mode == "validation" and "properties" in found and not is_open:
             found["additionalProperties"] = False
         return found
 
