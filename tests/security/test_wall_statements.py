@@ -33,6 +33,7 @@ from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.stores import LIFETIMES, Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
+from identity.user_apps import Grant
 from tests.conftest import Organisation, settings_for, unique
 from tests.security.wall import CHANGED_AT, DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
@@ -150,6 +151,7 @@ def of_others(found: list[dict[str, Any]] | str, own: str) -> list[dict[str, Any
 async def admin(database: Database, org: Organisation) -> AsyncIterator[Connection]:
     use_everything(database, org)
     await org.stores.app_keys.issue(org.id, IDENTITY, NewAppKey(name="ana", user_id="ana", scopes=("audit:read",)))
+    await org.stores.user_apps.grant(org.id, IDENTITY, "ana", Grant(scopes=("audit:read",)))
     with psycopg.connect(database.admin_url) as connection:
         yield connection
         connection.rollback()

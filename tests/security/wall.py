@@ -125,8 +125,6 @@ def use_everything(database: Database, org: Organisation) -> None:
         "UPDATE identity.passwords SET changed_at = %(changed_at)s WHERE tenant_id = %(id)s",
         "INSERT INTO identity.password_resets (tenant_id, user_id, token_hash) VALUES (%(id)s, 'ana', sha256('reset'))",
         "INSERT INTO identity.sign_in_failures (tenant_id, name, failures) VALUES (%(id)s, 'ana', 3)",
-        """INSERT INTO identity.user_apps (tenant_id, app_id, user_id, scopes)
-           VALUES (%(id)s, 'identity', 'ana', '{audit:read}')""",
         """INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
            VALUES (%(id)s, sha256('refresh'), %(session_id)s, 'infinity')""",
     )
