@@ -68,7 +68,8 @@ UPDATE identity.app_keys SET revoked_at = '2020-01-01' WHERE tenant_id = 'vast' 
 INSERT INTO identity.passwords (tenant_id, user_id, hash) SELECT 'vast', id, 'hash' FROM identity.users
  WHERE tenant_id = 'vast';
 INSERT INTO identity.sessions (tenant_id, id, app_id, user_id, scopes, address, user_agent, expires_at, ends_at)
-SELECT 'vast', 's' || substr(user_id, 2), app_id, user_id, '{}', '', '', now() + interval '7 days', now() + interval '30 days'
+SELECT 'vast', 's' || substr(user_id, 2), app_id, user_id, '{}', '', '', now() + interval '7 days',
+       now() + interval '30 days'
   FROM identity.user_apps WHERE tenant_id = 'vast';
 INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
 SELECT 'vast', sha256(id::bytea), id, now() + make_interval(days => 7) FROM identity.sessions WHERE tenant_id = 'vast';
