@@ -109,7 +109,7 @@ _IS_LIVE = "s.tenant_id = %(tenant_id)s AND s.expires_at > clock_timestamp()"
 
 # User, access and password are held, so that whoever ends what they give waits, and then sees this session; and judged
 # here once more, since they were judged before the password was hashed.
-CREATE = f"""
+SIGN_IN = f"""
 WITH may AS (
     SELECT t.id AS tenant_id, a.id AS app_id, u.id AS user_id, access.scopes AS granted,
            least({_IDLE}, clock_timestamp() + absolute.s) AS expires_at, clock_timestamp() + absolute.s AS ends_at,
@@ -136,7 +136,7 @@ WITH may AS (
     RETURNING tenant_id, id, app_id, user_id, scopes, expires_at
 ), token AS (
     INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
-    SELECT tenant_id, %(hash)s, id, expires_at FROM made
+    SELECT tenant_id, %(token_hash)s, id, expires_at FROM made
 ), login AS (
     INSERT INTO identity.last_logins (tenant_id, user_id, last_login_at)
     SELECT tenant_id, user_id, clock_timestamp() FROM made
@@ -278,7 +278,7 @@ class SessionStore(Store[Session]):
         """None where it may not be, any more."""
         token = new_token("irt", ref)
         given: dict[str, Any] = asdict(new) | asdict(lifetimes)
-        made = await self._run(CREATE, tenant_id, hash=hash_token(token), **given)
+        made = await self._run(SIGN_IN, tenant_id, token_hash=hash_token(token), **given)
         return Successor(LiveSession(**made[0]), token) if made else None
 
     async def refresh(self, tenant_id: str, app_id: str, token: str, lifetimes: Lifetimes) -> Successor | None:

@@ -22,6 +22,7 @@ class Rate:
 class SignInFailures(Row):
     """How often in a row no password was right for somebody."""
 
+    tenant_id: str
     name: str
     failures: int
     paused_until: datetime | None
@@ -63,7 +64,7 @@ SELECT id, %(name)s, 1, CASE WHEN %(failures)s = 1 THEN clock_timestamp() + make
                                ELSE known.failures + 1 END AS n
                      FROM (SELECT coalesce(known.paused_until > clock_timestamp(), false) AS is_paused) AS now
                   ) AS counted)
-RETURNING name, failures, paused_until
+RETURNING tenant_id, name, failures, paused_until
 """
 
 # By one worker at a time, as all sweeps; by now(), since no index knows a clock that runs.

@@ -56,7 +56,8 @@ class PasswordPolicy(Document):
 
 
 class Lockout(Document):
-    """How many failed sign-ins in how long close password sign-in, and for how long at first."""
+    """How many failed sign-ins, each within the window after the last, close password sign-in, and for how long at
+    first; with each after that it is twice as long, to a day."""
 
     failures: Whole = Field(default=10, ge=1, le=1000)
     window_s: Whole = Field(default=900, ge=1, le=86400)

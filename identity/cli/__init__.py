@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from identity.api.strict_json import SURROGATE
-from identity.cli import init, migrate, pattern, reset, serve, signing_keys, verify
+from identity.cli import init, migrate, passwords, pattern, reset, serve, signing_keys, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
 from identity.cli.hints import next_step
@@ -79,6 +79,7 @@ app.add_typer(signing_keys.app, name="signing-keys")
 groups = nouns()
 groups["users"].command("import")(importing.import_users)
 groups["users"].command("export")(exporting.export_users)
+groups["users"].command("set-password")(passwords.set_password)
 groups["branches"].command("import")(importing.import_branches)
 groups["branches"].command("export")(exporting.export_branches)
 groups["keys"].command("export")(exporting.export_keys)

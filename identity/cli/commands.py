@@ -14,7 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from identity.api import ROUTES
-from identity.api.routes import Route
+from identity.api.routes import PUBLIC, Route
 from identity.api.strict_json import loads
 from identity.cli.perform import perform, perform_list
 from identity.cli.show import show_done, show_page, show_record
@@ -27,6 +27,7 @@ NOUNS = {
     "branches": "Where an app is used: stores, offices.",
     "users": "People of a tenant.",
     "access": "Which user may use which app.",
+    "sessions": "Who is signed in where.",
     "keys": "App keys: the API keys with which services call.",
 }
 DEFAULTS = {("keys", "issue"): {"name": "admin"}}
@@ -48,7 +49,11 @@ def nouns() -> dict[str, typer.Typer]:
 
 def _by_command() -> Iterator[tuple[tuple[str, str], list[Route]]]:
     """Routes of one verb are one command, whose last ids may be left out: keys of an app, or of the tenant."""
-    of_nouns = [route for route in ROUTES if route.noun in NOUNS and route.path.startswith("/v1/tenants")]
+    of_nouns = [
+        route
+        for route in ROUTES
+        if route.noun in NOUNS and route.path.startswith("/v1/tenants") and route.scope != PUBLIC
+    ]
     name = lambda route: (route.noun, route.verb)  # noqa: E731
     for key, routes in groupby(sorted(of_nouns, key=name), key=name):
         yield key, sorted(routes, key=lambda route: len(route.params))

@@ -1,15 +1,21 @@
-"""An organisation whose Ana may sign in to its shop."""
+"""Ana, who may sign in to the shop of an organisation of her own; and another worker of the same service."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
 import pytest
 
+from identity.api import make_app
+from identity.settings import Settings
 from identity.user_apps import Grant
 from tests.conftest import PASSWORD, Api, Organisation
+
+SAME_ID = {"X-Request-Id": "same"}
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,15 @@ class People:
         """Without a credential."""
         return Api(self.org.client, None)
 
+    @property
+    def ana(self) -> str:
+        return f"{self.org.path}/users/ana"
+
     async def sign_in(self, password: str = PASSWORD, login: str = "ana", **more: Any) -> httpx2.Response:
+        headers = more.pop("headers", {}) | SAME_ID
+        path = more.pop("path", f"{self.org.path}/sessions")
         body = {"login": login, "password": password, "app_id": "shop", **more}
-        return await self.api.post(f"{self.org.path}/sessions", body, headers={"X-Request-Id": "same"})
+        return await self.api.post(path, body, headers=headers)
 
     async def signed_in(self, **more: Any) -> dict[str, Any]:
         answer = await self.sign_in(**more)
@@ -33,13 +45,30 @@ class People:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def set_password(self, password: str = PASSWORD, user_id: str = "ana") -> None:
-        answer = await self.org.admin.put(f"{self.org.path}/users/{user_id}/password", {"password": password})
-        assert answer.status_code == 200, answer.text
+    async def refresh(self, token: str, app_id: str = "shop") -> httpx2.Response:
+        form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": f"{self.org.id}/{app_id}"}
+        return await self.org.client.post("/oauth/token", data=form)
+
+    async def session_ids(self) -> list[str]:
+        return [each.id for each in (await self.org.stores.sessions.list(self.org.id, "ana")).items]
 
 
 @pytest.fixture
 async def people(org: Organisation) -> People:
-    found = People(org)
     await org.stores.user_apps.grant(org.id, "shop", "ana", Grant(scopes=("orders:*", "stock:read")))
-    return found
+    return People(org)
+
+
+@asynccontextmanager
+async def worker(settings: Settings, address: str = "127.0.0.1") -> AsyncIterator[httpx2.AsyncClient]:
+    """One more, over the same database; as a client at that address meets it."""
+    envelope: Any = make_app(settings)
+    async with envelope.app.router.lifespan_context(envelope.app):
+        transport = httpx2.ASGITransport(app=envelope, client=(address, 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://identity.example.com") as found:
+            yield found
+
+
+def at(people: People, client: httpx2.AsyncClient) -> People:
+    """The same, by another worker."""
+    return People(replace(people.org, client=client))

@@ -127,6 +127,10 @@ SWEPT = {
     "idempotency_keys": "tenant_id caller id created_at",
     "key_usage": "tenant_id key_id hour code",
     "app_keys": "tenant_id id revoked_at expires_at",
+    "sessions": "tenant_id id expires_at",
+    "refresh_tokens": "tenant_id hash expires_at",
+    "password_resets": "tenant_id user_id expires_at",
+    "sign_in_failures": "tenant_id name failed_at paused_until",
 }
 """What the platform may take away, and read of it."""
 
@@ -139,7 +143,9 @@ def test_the_platform_reads_tenants_keeps_signing_keys_and_sweeps_what_it_cannot
     assert {right for right in found if not right.startswith("SELECT tenants.")} == {
         *(f"INSERT signing_keys.{column}" for column in SIGNING_KEYS.split()),
         *(f"SELECT signing_keys.{column}" for column in f"{SIGNING_KEYS} created_at updated_at".split()),
-        "DELETE signing_keys",
+        *("DELETE signing_keys", "DELETE sign_in_limits", "UPDATE sign_in_limits.paid_until"),
+        *(f"INSERT sign_in_limits.{column}" for column in ("subject", "paid_until")),
+        *(f"SELECT sign_in_limits.{column}" for column in ("subject", "paid_until", "created_at", "updated_at")),
         *(f"SELECT {table}.{column}" for table, columns in SWEPT.items() for column in columns.split()),
         *(f"DELETE {table}" for table in SWEPT),
     }

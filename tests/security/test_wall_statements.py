@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
@@ -23,16 +25,20 @@ from identity import (
     key_leaks,
     key_rotations,
     key_usage,
+    passwords,
+    sessions,
+    sign_ins,
     tenants,
     user_apps,
     users,
 )
 from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
-from identity.stores import Stores, create_tenant, open_stores
+from identity.stores import LIFETIMES, Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
+from identity.user_apps import Grant
 from tests.conftest import Organisation, make_organisation, settings_for, unique
-from tests.security.wall import DENIED, Connection, enter, of_table, rows_of, tables, use_everything
+from tests.security.wall import CHANGED_AT, DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
 MODULES = (
@@ -47,19 +53,31 @@ MODULES = (
     key_imports,
     key_leaks,
     key_usage,
+    passwords,
+    sessions,
+    sign_ins,
 )
+NO_TENANTS = {"sign_ins.TAKE"}
+"""Of a table that is nobody's; and no service may run it but as the platform."""
 STATEMENTS = {
     f"{module.__name__.removeprefix('identity.')}.{name}": (module, value)
     for module in MODULES
     for name, value in vars(module).items()
     if name.isupper()
-    and name != "SWEEP"
+    and not name.startswith(("SWEEP", "_"))
+    and f"{module.__name__.removeprefix('identity.')}.{name}" not in NO_TENANTS
     and isinstance(value, str)
     and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
 }
 """But for sweeps, which are the platform's and held by policies of their own."""
 OVER_ALL_TENANTS = {"tenants.GET_MANY", "tenants.OF_REF"}
 """The platform's, by its meaning."""
+RESET, REFRESH = sha256(b"reset").digest(), sha256(b"refresh").digest()
+
+CONSUME = """
+UPDATE identity.refresh_tokens SET consumed_at = now(), successor_hash = hash, successor = hash
+ WHERE tenant_id = %s AND hash = %s
+"""
 
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 CHANGES = {"name": "Taken over", "username": "mallory", "username_canonical": "mallory", "scopes": ["*"], "code": "X"}
@@ -74,6 +92,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         users: "ana",
         **dict.fromkeys((app_keys, key_rotations, key_credits), org.key.id),
         key_leaks: org.key.id,
+        sessions: org.signed_in.session.session_id,
     }.get(module)
     row: dict[str, Any] = {
         "id": id,
@@ -107,6 +126,12 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
     given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
     given |= {"source": "taken over", "url": None}
+    given |= {"login": "ana", "hash": "taken over" if module is passwords else REFRESH, "token_hash": RESET}
+    given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}
+    given |= {"successor_hash": sha256(b"successor").digest(), "successor": b"sealed", "lost_answer_s": 10}
+    given |= {"failures": 3, "window_s": 900, "pause_s": 60, "longest_s": 86_400, **asdict(LIFETIMES)}
+    if module is sign_ins:
+        given |= {"name": "ana"}
     patch = {"key": id, "changes": CHANGES}
     rows = [CHANGES | row | patch]
     if module is key_imports:  # which tells only of rows that miss something
@@ -146,6 +171,7 @@ async def org(database: Database, stores: Stores, client: httpx2.AsyncClient) ->
     org = await make_organisation(stores, client)
     use_everything(database, org)
     await stores.app_keys.issue(org.id, IDENTITY, NewAppKey(name="ana", user_id="ana", scopes=("audit:read",)))
+    await stores.user_apps.grant(org.id, IDENTITY, "ana", Grant(scopes=("audit:read",)))
     return org
 
 
@@ -170,6 +196,8 @@ def everything(connection: Connection, database: Database, tenant_id: str) -> di
 def bury(connection: Connection, name: str, tenant_id: str) -> None:
     """What restores or purges needs tombstones, or it would prove nothing."""
     table, _, verb = name.partition(".")
+    if name == "sessions.CONSUMED":
+        connection.execute(CONSUME, [tenant_id, REFRESH])
     if verb in ("RESTORE", "PURGE"):
         statement = "UPDATE {table} SET deleted_at = '2001-01-01' WHERE {tenant_id} = %s"
         spared = " AND id <> 'identity'" if table == "apps" else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -19,9 +20,11 @@ DENIED = "42501"
 ROLES = ("identity_app", "identity_verifier", "identity_platform")
 BOOKKEEPING = (
     *("applied_migrations", "yoyo_lock", "_yoyo_log", "_yoyo_migration", "_yoyo_version"),
-    *("usage_workers", "signing_keys"),
+    *("usage_workers", "signing_keys", "sign_in_limits"),
 )
-"""No tenant's: of migrations, of the workers that write counts, and of the installation."""
+"""No tenant's: of migrations, of the workers that write counts, of the installation, and of whoever asks."""
+CHANGED_AT = datetime(2026, 1, 5, tzinfo=UTC)
+"""When Ana's password was set."""
 WITHIN_A_TRANSACTION = ("gathered_changes",)
 """Empty whenever anybody else could look, which a test of the counters holds it to."""
 
@@ -118,3 +121,14 @@ def use_everything(database: Database, org: Organisation) -> None:
         " VALUES (%s, 'key:k', 'id', 'hash', 201, 'sealed')",
         org.id,
     )
+    statements = (
+        "UPDATE identity.passwords SET changed_at = %(changed_at)s WHERE tenant_id = %(id)s",
+        "INSERT INTO identity.password_resets (tenant_id, user_id, token_hash) VALUES (%(id)s, 'ana', sha256('reset'))",
+        "INSERT INTO identity.sign_in_failures (tenant_id, name, failures) VALUES (%(id)s, 'ana', 3)",
+        """INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
+           VALUES (%(id)s, sha256('refresh'), %(session_id)s, 'infinity')""",
+    )
+    given = {"id": org.id, "session_id": org.signed_in.session.session_id, "changed_at": CHANGED_AT}
+    with psycopg.connect(database.admin_url) as connection:
+        for statement in statements:
+            connection.execute(statement.encode(), given)

@@ -22,8 +22,9 @@ from identity.key_credits import TopUp
 from identity.key_imports import NewImportedKey
 from identity.key_text import KeyText
 from identity.key_usage import UsageFilter
-from identity.stores import Stores, open_stores
+from identity.stores import LIFETIMES, Stores, open_stores
 from identity.tenants import TenantChanges, TenantFilter
+from identity.token_text import new_token
 from identity.users import NewUser, UserChanges, UserFilter
 from identity.verify.statements import IMPORTED, LIVE, SETTINGS, TAKE
 from tests import server
@@ -64,6 +65,17 @@ INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count)
 SELECT 'vast', ref || lpad(n::text, 16, '0'), '2020-01-01', 'valid', 1
   FROM identity.tenants, generate_series(1, 20000) AS n WHERE tenants.id = 'vast';
 UPDATE identity.app_keys SET revoked_at = '2020-01-01' WHERE tenant_id = 'vast' AND right(id, 3) = '001';
+INSERT INTO identity.passwords (tenant_id, user_id, hash) SELECT 'vast', id, 'hash' FROM identity.users
+ WHERE tenant_id = 'vast';
+INSERT INTO identity.sessions (tenant_id, id, app_id, user_id, scopes, address, user_agent, expires_at, ends_at)
+SELECT 'vast', 's' || substr(user_id, 2), app_id, user_id, '{}', '', '', now() + interval '7 days',
+       now() + interval '30 days'
+  FROM identity.user_apps WHERE tenant_id = 'vast';
+INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
+SELECT 'vast', sha256(id::bytea), id, now() + make_interval(days => 7) FROM identity.sessions WHERE tenant_id = 'vast';
+INSERT INTO identity.sign_in_failures (tenant_id, name, failures)
+SELECT 'vast', 'u' || n, 1 FROM generate_series(1, 20000) AS n;
+ANALYZE identity.passwords, identity.sessions, identity.refresh_tokens, identity.sign_in_failures;
 ANALYZE identity.key_usage;
 ANALYZE identity.idempotency_keys, identity.key_limits;
 ANALYZE identity.tenants, identity.apps, identity.users, identity.branches, identity.user_apps, identity.app_keys;
@@ -72,7 +84,7 @@ SCANS = """
 SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
  WHERE schemaname = 'identity'
    AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys', 'key_usage',
-                   'key_limits')
+                   'key_limits', 'passwords', 'sessions', 'refresh_tokens', 'sign_in_failures')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -142,6 +154,7 @@ async def stores_of_big(big: server.Database) -> AsyncIterator[Stores]:
         yield found
 
 
+TOKEN = new_token("irt", "000000")
 TWO_HOURS_AGO = datetime.now(UTC) - timedelta(hours=2)
 EITHER_WAY = {"already_granted", "user_apps_by_user"}
 """Both hold all three columns of the key."""
@@ -238,6 +251,23 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "find no old counts": (lambda s, _: s.key_usage.sweep(after="", limit=20, days=90), {"key_usage_by_hour"}),
     "sweep dead keys": (lambda s, _: s.app_keys.sweep(after="u", limit=500, days=90), {"app_keys_by_death"}),
     "find no dead keys": (lambda s, _: s.app_keys.sweep(after="", limit=500, days=90), {"app_keys_by_death"}),
+    "find whose password it is": (
+        lambda s, _: s.passwords.find("vast", login="500@example.com", app_id="shop"),
+        {"email_taken"},
+    ),
+    "set a password": (lambda s, _: s.passwords.set("vast", "u500", "hash"), {"password_taken", "sessions_by_user"}),
+    "count a failure": (
+        lambda s, _: s.sign_ins.failed("vast", "u500", failures=10, window_s=900, pause_s=60),
+        {"tenant_taken"},
+    ),
+    "refresh": (lambda s, _: s.sessions.refresh("vast", "shop", TOKEN, LIFETIMES), {"refresh_token_taken"}),
+    "judge a session": (lambda s, _: s.sessions.find_live("vast", "s500", LIFETIMES), {"session_taken"}),
+    "list sessions": (lambda s, _: s.sessions.list("vast", "u500"), {"sessions_by_user"}),
+    "end a user's sessions": (lambda s, _: s.sessions.end_all("vast", "u500"), {"sessions_by_user"}),
+    "end a token's session": (lambda s, _: s.sessions.end_by_token("vast", TOKEN), {"refresh_token_taken"}),
+    "sweep sessions": (lambda s, _: s.sessions.sweep(limit=50), {"sessions_by_expiry"}),
+    "sweep refresh tokens": (lambda s, _: s.sessions.sweep_tokens(limit=50), {"refresh_tokens_by_expiry"}),
+    "sweep failures": (lambda s, _: s.sign_ins.sweep(limit=50), {"sign_in_failures_by_age"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 

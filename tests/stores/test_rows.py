@@ -13,15 +13,25 @@ from identity.app_keys import AppKey
 from identity.apps import App
 from identity.branches import Branch
 from identity.db import Row
+from identity.sessions import Session
 from identity.tenants import Tenant
 from identity.user_apps import UserApp
 from identity.users import User
 from tests import server
 
-ROWS = {"tenants": Tenant, "apps": App, "branches": Branch, "users": User, "user_apps": UserApp, "app_keys": AppKey}
+ROWS = {
+    "tenants": Tenant,
+    "apps": App,
+    "branches": Branch,
+    "users": User,
+    "user_apps": UserApp,
+    "app_keys": AppKey,
+    "sessions": Session,
+}
 NEVER_SHOWN = {"users": {"username_canonical", "email_canonical"}, "app_keys": {"secret_hash"}}
 KEPT_APART = {
-    "app_keys": {"rotated_to": ("text", True), "last_used_at": ("timestamptz", True), "leaks": ("jsonb", False)}
+    "users": {"last_login_at": ("timestamptz", True)},
+    "app_keys": {"rotated_to": ("text", True), "last_used_at": ("timestamptz", True), "leaks": ("jsonb", False)},
 }
 
 COLUMNS = """
