@@ -99,6 +99,7 @@ class WholeProtocol(LimitedProtocol):
             self.url in self._paths
             and (self.cycle is None or self.cycle.response_complete)
             and not self.expect_100_continue
+            and not self.flow.write_paused  # who does not read its answers is answered when it does
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()

@@ -116,6 +116,21 @@ async def test_whoever_leaves_before_the_proof_is_written_nothing(
         assert not protocol.tasks
 
 
+async def test_whoever_does_not_read_is_answered_when_it_does(hot: HotPath, org: Organisation) -> None:
+    """Answers would else heap up for as long as it asks."""
+    await send_whole(hot, VERIFY, usual(org.admin_key.key), asking(org.key.key))
+    protocol, wire = opened(hot)
+    protocol.pause_writing()
+    for _ in range(10):
+        protocol.data_received(on_the_wire(VERIFY, usual(org.admin_key.key), asking(org.key.key)))
+    await hot.app.state.service.verifier.probe()
+    await asyncio.sleep(0.05)
+    assert not wire.written
+    protocol.resume_writing()
+    assert [(await wire.answer()).body["code"] for _ in range(10)] == ["valid"] * 10
+    protocol.connection_lost(None)
+
+
 async def test_without_a_proof_it_is_told_to_come_again(
     hot: HotPath, org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
