@@ -43,8 +43,7 @@ class Identity:
         self._http = httpx2.AsyncClient(timeout=5)
 
     async def sign_in(self, login: str, password: str, browser: Request) -> Json | None:
-        """Tokens; None where that does not open this application. Identity is told whose browser it is: it has limits
-        for each address, and shows people where they are signed in."""
+        """Tokens, or None. Identity is told whose browser it is: there are limits for each address."""
         given = {"login": login, "password": password, "app_id": self._client_id.split("/")[1], "scope": SCOPES}
         address = browser.client.host if browser.client else "unknown"
         headers = {"X-Forwarded-For": address, "User-Agent": browser.headers.get("user-agent", "")}
@@ -114,8 +113,6 @@ def for_who_may(show: Callable[[Json], str], scope: str | None = None) -> Callab
 
 
 async def sign_in(request: Request) -> Response:
-    if request.method == "GET":
-        return page(FORM)
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return page("<p>Another site's form signs nobody in.</p>", 403)
     form = dict(parse_qsl((await request.body()).decode(errors="replace")))
@@ -126,7 +123,9 @@ async def sign_in(request: Request) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    await request.app.state.identity.sign_out(request.cookies.get("refresh_token", ""))
+    if "refresh_token" not in request.cookies:  # from another site's form they do not come: nothing ends
+        return RedirectResponse("/", 303)
+    await request.app.state.identity.sign_out(request.cookies["refresh_token"])
     return to_the_form()
 
 
@@ -134,7 +133,8 @@ def make_app(metadata: Json, client_id: str) -> Starlette:
     routes = [
         Route("/", for_who_may(lambda user: f"<p>{escape(user['sub'])} may {escape(user['scope'])}</p>{HOME}")),
         Route("/orders", for_who_may(lambda _: "<p>Three orders.</p>", "orders:read")),
-        Route("/sign-in", sign_in, methods=["GET", "POST"]),
+        Route("/sign-in", lambda _: page(FORM)),
+        Route("/sign-in", sign_in, methods=["POST"]),
         Route("/sign-out", sign_out, methods=["POST"]),
     ]
     outage = page("<p>That does not work just now: try again shortly.</p>", 503)

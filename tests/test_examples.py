@@ -20,6 +20,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import chromium
 from tests.conftest import PASSWORD
 from tests.running import free_port
 
@@ -259,10 +260,56 @@ def test_what_is_checked_by_itself_is_good_until_it_is_over_and_no_longer(
     assert "Three orders" in browser.get("/orders", headers={"Cookie": f"access_token={token}"}).text
 
 
+def test_only_a_persons_token_for_this_app_opens_it(
+    browser: httpx2.Client, platform: httpx2.Client, service: Service
+) -> None:
+    platform.put("/acme/apps/till", json={"name": "Till", "type": "web"}).raise_for_status()
+    platform.put("/acme/apps/till/users/ana").raise_for_status()
+    key = platform.post("/acme/apps/shop/keys", json={"name": "robot"}).json()["key"]
+    form = {"grant_type": "client_credentials", "client_id": "acme/shop", "client_secret": key}
+    of_a_key = httpx2.post(f"{service.url}/oauth/token", data=form)
+    login = {"login": "ana", "password": PASSWORD, "app_id": "till"}
+    of_another_app = httpx2.post(f"{service.url}/v1/tenants/acme/sessions", json=login)
+    for answer in (of_a_key, of_another_app):
+        token = answer.raise_for_status().json()["access_token"]
+        assert browser.get("/", headers={"Cookie": f"access_token={token}"}).url.path == "/sign-in"
+
+
 def test_another_sites_form_signs_nobody_in(browser: httpx2.Client) -> None:
     form = {"login": "ana", "password": PASSWORD}
     assert browser.post("/sign-in", data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert dict(browser.cookies) == {}
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="needs Chromium")
+def test_it_works_in_a_real_browser_and_no_other_site_can_use_it(shop: str) -> None:
+    elsewhere = shop.replace("127.0.0.1", "localhost")
+    with chromium.new_tab() as tab:
+
+        def sign_in() -> None:
+            tab.wait_for("Password")
+            tab.fill("login", "ana")
+            tab.fill("password", PASSWORD)
+            tab.press("Sign in")
+
+        tab.open(f"{shop}/orders")
+        sign_in()
+        tab.wait_for("ana may orders:read")
+        assert tab.run("document.cookie") == ""
+        tab.forget("access_token", shop)
+        tab.run("document.links[0].click()")
+        tab.wait_for("Three orders")
+        for path, then in (("/sign-out", "ana may"), ("/sign-in", "signs nobody in")):
+            tab.open(f"{elsewhere}/sign-in")
+            tab.wait_for("Password")
+            tab.run(f"document.forms[0].action = '{shop}{path}'; document.forms[0].submit()")
+            tab.wait_for(then)
+            tab.open(f"{shop}/orders")
+            tab.wait_for("Three orders")
+        tab.open(shop)
+        tab.wait_for("ana may")
+        tab.press("Sign out")
+        tab.wait_for("Password")
 
 
 async def test_an_outage_signs_nobody_out() -> None:
