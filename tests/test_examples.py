@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import chromium
+from tests.conftest import PASSWORD
 from tests.running import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -69,11 +72,11 @@ def service() -> Iterator[Service]:
         shutil.rmtree(directory)
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], path: str = "/readyz") -> None:
     until = time.monotonic() + READY_S
     while True:
         with suppress(httpx2.TransportError):
-            if httpx2.get(f"{url}/readyz").is_success:
+            if httpx2.get(url + path).is_success:
                 return
         assert process.poll() is None, "it ended instead"
         assert time.monotonic() < until, "it did not get ready"
@@ -166,3 +169,159 @@ def test_curl_stops_at_the_first_refusal(service: Service, tmp_path: Path) -> No
     assert done.returncode == 1
     assert "401 invalid_token: This key is not known." in done.stderr
     assert done.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def platform(service: Service) -> Iterator[httpx2.Client]:
+    """Who makes the organisation of the demo, in which Ana may read orders and Ben may sign in and no more."""
+    key = {"Authorization": f"Bearer {service.platform_key}"}
+    with httpx2.Client(base_url=f"{service.url}/v1/tenants", headers=key) as found:
+        found.put("/acme", json={"name": "Acme"}).raise_for_status()
+        found.put("/acme/apps/shop", json={"name": "Shop", "type": "web"}).raise_for_status()
+        for user, scopes in (("ana", ["orders:read"]), ("ben", [])):
+            found.put(f"/acme/users/{user}", json={"username": user}).raise_for_status()
+            found.put(f"/acme/apps/shop/users/{user}", json={"scopes": scopes}).raise_for_status()
+            found.put(f"/acme/users/{user}/password", json={"password": PASSWORD}).raise_for_status()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shop(service: Service, platform: httpx2.Client) -> Iterator[str]:
+    """Where the application with the form listens."""
+    port = free_port()
+    env = os.environ | {"IDENTITY_URL": service.url, "PORT": str(port)}
+    process = subprocess.Popen((sys.executable, EXAMPLES / "sign_in.py"), env=env)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process, "/sign-in")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(READY_S)
+
+
+@pytest.fixture
+def browser(shop: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=shop, follow_redirects=True, headers={"User-Agent": "Browser/1"}) as found:
+        yield found
+
+
+def enter(browser: httpx2.Client, login: str = "ana", password: str = PASSWORD) -> httpx2.Response:
+    return browser.post("/sign-in", data={"login": login, "password": password})
+
+
+def test_people_sign_in_at_the_form_and_out_again(browser: httpx2.Client, platform: httpx2.Client) -> None:
+    assert browser.get("/orders").url.path == "/sign-in"
+    refused = enter(browser, password="wrong")
+    assert (refused.status_code, "does not open" in refused.text, dict(browser.cookies)) == (401, True, {})
+    welcome = enter(browser, login="ANA")
+    assert (welcome.url.path, "ana may orders:read<" in welcome.text) == ("/", True)
+    kept = welcome.history[0].headers.get_list("set-cookie")
+    assert all("HttpOnly" in cookie and "SameSite=lax" in cookie for cookie in kept)
+    assert "Three orders" in browser.get("/orders").text
+    [session] = platform.get("/acme/users/ana/sessions").json()["items"]
+    assert session["user_agent"] == "Browser/1"
+    assert browser.post("/sign-out").url.path == "/sign-in"
+    assert platform.get("/acme/users/ana/sessions").json()["items"] == []
+    assert (dict(browser.cookies), browser.get("/").url.path) == ({}, "/sign-in")
+
+
+def test_a_page_that_needs_a_scope_is_not_for_who_lacks_it(browser: httpx2.Client) -> None:
+    assert "ben may <" in enter(browser, login="ben").text
+    lacks = browser.get("/orders")
+    assert (lacks.status_code, "needs orders:read" in lacks.text) == (403, True)
+
+
+def test_an_access_token_that_is_over_or_forged_is_refreshed_unseen(browser: httpx2.Client) -> None:
+    enter(browser)
+    before = dict(browser.cookies)
+    browser.cookies.delete("access_token")  # as browsers do, in time
+    assert "Three orders" in browser.get("/orders").text
+    after = dict(browser.cookies)
+    assert before.keys() == after.keys()
+    assert not before.items() & after.items()
+    forged = after["access_token"][:-8] + "forged__"
+    browser.cookies.set("access_token", forged, "127.0.0.1")
+    assert browser.get("/").url.path == "/"
+    assert forged not in browser.cookies.values()
+    browser.cookies.clear()
+    assert browser.get("/", headers={"Cookie": f"access_token={forged}"}).url.path == "/sign-in"
+
+
+def test_what_is_checked_by_itself_is_good_until_it_is_over_and_no_longer(
+    browser: httpx2.Client, platform: httpx2.Client
+) -> None:
+    enter(browser)
+    kept = dict(browser.cookies)
+    platform.post("/acme/users/ana/end-sessions").raise_for_status()
+    assert "Three orders" in browser.get("/orders").text, "which nobody who does not ask can know"
+    browser.cookies.delete("access_token")
+    assert browser.get("/orders").url.path == "/sign-in"
+    token = kept["access_token"]
+    assert "Three orders" in browser.get("/orders", headers={"Cookie": f"access_token={token}"}).text
+
+
+def test_only_a_persons_token_for_this_app_opens_it(
+    browser: httpx2.Client, platform: httpx2.Client, service: Service
+) -> None:
+    platform.put("/acme/apps/till", json={"name": "Till", "type": "web"}).raise_for_status()
+    platform.put("/acme/apps/till/users/ana").raise_for_status()
+    key = platform.post("/acme/apps/shop/keys", json={"name": "robot"}).json()["key"]
+    form = {"grant_type": "client_credentials", "client_id": "acme/shop", "client_secret": key}
+    of_a_key = httpx2.post(f"{service.url}/oauth/token", data=form)
+    login = {"login": "ana", "password": PASSWORD, "app_id": "till"}
+    of_another_app = httpx2.post(f"{service.url}/v1/tenants/acme/sessions", json=login)
+    for answer in (of_a_key, of_another_app):
+        token = answer.raise_for_status().json()["access_token"]
+        assert browser.get("/", headers={"Cookie": f"access_token={token}"}).url.path == "/sign-in"
+
+
+def test_another_sites_form_signs_nobody_in(browser: httpx2.Client) -> None:
+    form = {"login": "ana", "password": PASSWORD}
+    assert browser.post("/sign-in", data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert dict(browser.cookies) == {}
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="needs Chromium")
+def test_it_works_in_a_real_browser_and_no_other_site_can_use_it(shop: str) -> None:
+    elsewhere = shop.replace("127.0.0.1", "localhost")
+    with chromium.new_tab() as tab:
+
+        def sign_in() -> None:
+            tab.wait_for("Password")
+            tab.fill("login", "ana")
+            tab.fill("password", PASSWORD)
+            tab.press("Sign in")
+
+        tab.open(f"{shop}/orders")
+        sign_in()
+        tab.wait_for("ana may orders:read")
+        assert tab.run("document.cookie") == ""
+        tab.forget("access_token", shop)
+        tab.run("document.links[0].click()")
+        tab.wait_for("Three orders")
+        for path, then in (("/sign-out", "ana may"), ("/sign-in", "signs nobody in")):
+            tab.open(f"{elsewhere}/sign-in")
+            tab.wait_for("Password")
+            tab.run(f"document.forms[0].action = '{shop}{path}'; document.forms[0].submit()")
+            tab.wait_for(then)
+            tab.open(f"{shop}/orders")
+            tab.wait_for("Three orders")
+        tab.open(shop)
+        tab.wait_for("ana may")
+        tab.press("Sign out")
+        tab.wait_for("Password")
+
+
+async def test_an_outage_signs_nobody_out() -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    metadata = {"issuer": nowhere} | dict.fromkeys(("token_endpoint", "revocation_endpoint", "jwks_uri"), nowhere)
+    app = runpy.run_path(str(EXAMPLES / "sign_in.py"))["make_app"](metadata, "acme/shop")
+    kept = {"refresh_token": "kept"}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://shop", cookies=kept) as one:
+        for method, path in (("GET", "/"), ("POST", "/sign-in"), ("POST", "/sign-out")):
+            answer = await one.request(method, path)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (503, False)
+
+
+def test_signing_in_needs_nothing_of_ours_but_http() -> None:
+    assert not re.search(r"^(from|import) identity\b", (EXAMPLES / "sign_in.py").read_text(), re.MULTILINE)

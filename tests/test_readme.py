@@ -74,6 +74,18 @@ def test_its_tokens_are_good(service: Service) -> None:
     assert (told["active"], told["scope"], told["client_id"]) == (True, "orders:read", "initrode/shop")
 
 
+def test_its_people_sign_in_and_out(service: Service) -> None:
+    blocks = [*re.findall(r"```bash\n(.*?)```", section("Provision and verify"), re.DOTALL)[:2]]
+    blocks += re.findall(r"```bash\n(.*?)```", section("People"), re.DOTALL)
+    said = run(service, "\n".join(blocks).replace("globex", "piper"))
+    in_then_out = said[said.rindex('{"active":true') :]
+    shown = re.findall(r"```json\n(.*?)```", section("People"), re.DOTALL)[0].replace("globex", "piper")
+    begins, revoked, ends = shown.strip().splitlines()
+    assert in_then_out.startswith(begins.removesuffix(" …}").rstrip(", "))
+    assert in_then_out.endswith(revoked + ends)
+    assert "problem" not in said
+
+
 def test_its_command_line_says_what_it_shows(service: Service) -> None:
     commands, tree = re.findall(r"```(?:bash)?\n(.*?)```", section("The command line"), re.DOTALL)
     said = run(service, commands)

@@ -183,7 +183,7 @@ async def test_it_is_done_in_the_background(stores: Stores, own: Database) -> No
 async def test_it_ends_also_where_a_cancellation_is_lost(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, lost = asyncio.Event(), False
 
-    async def loses_the_first(_: Stores) -> int:
+    async def loses_the_first(_: object) -> int:
         nonlocal lost
         begun.set()
         try:
@@ -194,7 +194,7 @@ async def test_it_ends_also_where_a_cancellation_is_lost(stores: Stores, monkeyp
             lost = True
         return 0
 
-    monkeypatch.setattr(MODULE, "sweep_answers", loses_the_first)
+    monkeypatch.setattr(MODULE, "sweep_over_all", loses_the_first)
     before = asyncio.all_tasks()
     async with sweeping(stores):
         await asyncio.wait_for(begun.wait(), 20)
