@@ -182,12 +182,14 @@ UPDATE identity.passwords
 RETURNING user_id
 """
 
+# The user is held, so that whoever deletes or suspends them waits, and then takes this reset away too.
 MAKE_RESET = """
 INSERT INTO identity.password_resets AS old (tenant_id, user_id, token_hash, email_canonical)
 SELECT %(tenant_id)s, id, %(token_hash)s, CASE WHEN %(by_email)s THEN email_canonical END
   FROM identity.users
  WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL
    AND (email_canonical IS NOT NULL OR NOT %(by_email)s)
+   FOR SHARE
     ON CONFLICT (tenant_id, user_id) DO UPDATE
    SET token_hash = excluded.token_hash, email_canonical = excluded.email_canonical, expires_at = excluded.expires_at
 RETURNING user_id, expires_at

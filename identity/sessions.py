@@ -328,8 +328,7 @@ class SessionStore(Store[Session]):
         return ended
 
     async def end_all(self, tenant_id: str, user_id: str, *, app_id: str | None = None) -> SessionsEnded:
-        """Of a user, or of a user in one app; for good. In a transaction that takes away what they need, after the
-        statement that does: a sign-in that was under way is then seen too."""
+        """Of a user, or of a user in one app; for good. Of who leaves they end by themselves: by triggers."""
         [ended] = await self._run(END_OF_USER, tenant_id, user_id=user_id, app_id=app_id)
         return SessionsEnded(**ended)
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from identity.db import IfMatch, Page, Row, Store, columns, in_order, precondition_failed
 from identity.fields import Given, Scopes
+from identity.leaving import Receipt, receipt
 
 Status = Literal["active", "revoked"]
 
@@ -23,6 +24,12 @@ class UserApp(Row):
     revoked_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class RevokedUserApp(UserApp):
+    """Access as the call answers that revokes it, with what stopped by it."""
+
+    receipt: Receipt = Receipt()
 
 
 class Grant(Given):
@@ -94,14 +101,22 @@ SELECT %(tenant_id)s, %(app_id)s, user_id, scopes
 RETURNING {COLUMNS}, xmax = 0 AS created
 """
 
+# Held by a statement of its own, as a user who leaves.
+HOLD = """
+SELECT FROM identity.user_apps
+ WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = %(user_id)s FOR NO KEY UPDATE;
+"""
+
 REVOKE = f"""
+{HOLD}
+WITH {receipt("user_id = %(user_id)s AND app_id = %(app_id)s")}
 UPDATE identity.user_apps
    SET status = 'revoked', revoked_at = clock_timestamp()
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = %(user_id)s AND status = 'active'
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
    AND EXISTS (SELECT FROM identity.users AS living WHERE living.tenant_id = %(tenant_id)s
                   AND living.id = user_apps.user_id AND living.deleted_at IS NULL)
-RETURNING {COLUMNS}
+RETURNING {COLUMNS}, (SELECT receipt FROM receipt)
 """
 
 
@@ -133,14 +148,15 @@ class UserAppStore(Store[UserApp]):
         granted = await self._upserted(GRANT, tenant_id, rows, "user_id", app_id=app_id)
         return in_order(user_ids, [row for row, _ in granted], "user_id")
 
-    async def revoke(self, tenant_id: str, app_id: str, user_id: str, *, if_match: IfMatch = None) -> UserApp:
-        """Once revoked it stays as it is; NotFound where it was never granted."""
-        revoked = await self._first(REVOKE, tenant_id, app_id=app_id, user_id=user_id, if_match=if_match)
-        if revoked is None:
-            revoked = await self.get(tenant_id, app_id, user_id)
-            if if_match is not None and revoked.updated_at not in if_match:
-                raise precondition_failed()
-        return revoked
+    async def revoke(self, tenant_id: str, app_id: str, user_id: str, *, if_match: IfMatch = None) -> RevokedUserApp:
+        """Ends the user's sessions of that app, for good; their keys of it stop until it is granted again. Once
+        revoked it stays as it is; NotFound where it was never granted."""
+        for revoked in await self._run(REVOKE, tenant_id, app_id=app_id, user_id=user_id, if_match=if_match):
+            return RevokedUserApp(**revoked)
+        found = await self.get(tenant_id, app_id, user_id)
+        if if_match is not None and found.updated_at not in if_match:
+            raise precondition_failed()
+        return RevokedUserApp(**dict(found))
 
     async def get(self, tenant_id: str, app_id: str, user_id: str) -> UserApp:
         return await self._one(GET, tenant_id, app_id=app_id, user_id=user_id)

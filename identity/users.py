@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order
+from identity.db import IfMatch, Page, Row, Store, columns, in_order, precondition_failed
 from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
+from identity.leaving import Receipt, receipt
 
 Status = Literal["active", "suspended", "locked"]
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -30,6 +31,12 @@ class User(Row):
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+
+
+class LeavingUser(User):
+    """A user as the call answers that suspends or deletes them, with what stopped by it."""
+
+    receipt: Receipt = Receipt()
 
 
 class NewUser(Given):
@@ -175,12 +182,30 @@ UPDATE identity.users
 RETURNING {COLUMNS}
 """
 
+# Held by a statement of its own: a sign-in that is under way holds the user too, and the session that it made is then
+# there for the receipt.
+HOLD = """
+SELECT FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL FOR NO KEY UPDATE;
+"""
+
+SUSPEND = f"""
+{HOLD}
+WITH {receipt("user_id = %(id)s")}
+UPDATE identity.users
+   SET status = 'suspended'
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL AND status IN ('active', 'locked')
+RETURNING {COLUMNS}, (SELECT receipt FROM receipt)
+"""
+
 DELETE = f"""
+{HOLD}
+WITH {receipt("user_id = %(id)s")}
 UPDATE identity.users
    SET deleted_at = clock_timestamp()
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL
    AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
-RETURNING {COLUMNS}
+RETURNING {COLUMNS}, (SELECT receipt FROM receipt)
 """
 
 RESTORE = f"""
@@ -254,8 +279,11 @@ class UserStore(Store[User]):
         """All or none, in the order given; an error's ordinal says which was wrong."""
         return await self._update_all(UPDATE, GET_MANY, tenant_id, changes)
 
-    async def suspend(self, tenant_id: str, id: str) -> User:
-        return await self._moved(SET_STATUS, GET, tenant_id, "suspended", ["active", "locked"], id=id)
+    async def suspend(self, tenant_id: str, id: str) -> LeavingUser:
+        """Ends all their sessions, for good; their keys stop until they are active again."""
+        for left in await self._run(SUSPEND, tenant_id, id=id):
+            return LeavingUser(**left)
+        return LeavingUser(**dict(await self._moved(SET_STATUS, GET, tenant_id, "suspended", [], id=id)))
 
     async def activate(self, tenant_id: str, id: str) -> User:
         return await self._moved(SET_STATUS, GET, tenant_id, "active", ["suspended"], id=id)
@@ -266,9 +294,12 @@ class UserStore(Store[User]):
     async def unlock(self, tenant_id: str, id: str) -> User:
         return await self._moved(SET_STATUS, GET, tenant_id, "active", ["locked"], id=id)
 
-    async def delete(self, tenant_id: str, id: str, *, if_match: IfMatch = None) -> User:
-        """A tombstone: username and e-mail are free again, their keys are dead at once."""
-        return await self._matched(DELETE, GET, tenant_id, if_match, id=id)
+    async def delete(self, tenant_id: str, id: str, *, if_match: IfMatch = None) -> LeavingUser:
+        """A tombstone: username and e-mail are free again, their keys are dead at once, their sessions for good."""
+        for left in await self._run(DELETE, tenant_id, id=id, if_match=if_match):
+            return LeavingUser(**left)
+        await self.get(tenant_id, id)
+        raise precondition_failed()
 
     async def restore(self, tenant_id: str, id: str) -> User:
         return await self._first(RESTORE, tenant_id, id=id) or await self.get(tenant_id, id)

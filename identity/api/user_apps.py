@@ -8,7 +8,7 @@ from identity.api.routes import Table
 from identity.apps import IDENTITY
 from identity.auth import must_outrank
 from identity.db import Page
-from identity.user_apps import Grant, UserApp, UserAppFilter
+from identity.user_apps import Grant, RevokedUserApp, UserApp, UserAppFilter
 
 table = Table("access")
 
@@ -77,10 +77,11 @@ async def grant_access(call: Call[Grant], tenant_id: str, app_id: str, user_id: 
     )
 
 
-@table.delete(ONE, scope="users:write", answers=UserApp)
+@table.delete(ONE, scope="users:write", answers=RevokedUserApp)
 async def revoke_access(call: Call[None], tenant_id: str, app_id: str, user_id: str) -> Answer:
     """Revoke a user's access to an app.
 
-    The user's keys of this app are dead at once. The access stays, as revoked. Once more is no error.
+    The user's keys of this app are dead at once, and their sessions there end; `receipt` says which. The access stays,
+    as revoked. Once more is no error.
     """
     return call.deleted(await call.stores.user_apps.revoke(tenant_id, app_id, user_id, if_match=call.if_match))

@@ -6,7 +6,7 @@ from identity.api.call import Answer, Call
 from identity.api.rank import must_outrank_owner
 from identity.api.routes import Table
 from identity.db import Page
-from identity.users import NewUser, User, UserChanges, UserFilter
+from identity.users import LeavingUser, NewUser, User, UserChanges, UserFilter
 
 table = Table("users")
 
@@ -66,20 +66,22 @@ async def update_user(call: Call[UserChanges], tenant_id: str, user_id: str) -> 
     return await call.stores.users.update(tenant_id, user_id, call.body, if_match=call.if_match)
 
 
-@table.delete(ONE, scope="users:write", answers=User)
+@table.delete(ONE, scope="users:write", answers=LeavingUser)
 async def delete_user(call: Call[None], tenant_id: str, user_id: str) -> Answer:
     """Delete a user.
 
-    Username and e-mail are free again, their keys are dead at once; they can be restored.
+    Username and e-mail are free again, their keys are dead at once, and all their sessions end; `receipt` says which.
+    They can be restored, with their keys and access, and without any session.
     """
     return call.deleted(await call.stores.users.delete(tenant_id, user_id, if_match=call.if_match))
 
 
-@table.action(f"{ONE}/suspend", scope="users:write", answers=User)
-async def suspend_user(call: Call[None], tenant_id: str, user_id: str) -> User:
+@table.action(f"{ONE}/suspend", scope="users:write", answers=LeavingUser)
+async def suspend_user(call: Call[None], tenant_id: str, user_id: str) -> LeavingUser:
     """Suspend a user.
 
-    From active or locked; their keys are dead at once. Once more is no error.
+    From active or locked. Their keys are dead at once, and all their sessions end; `receipt` says which. Once more is
+    no error.
     """
     return await call.stores.users.suspend(tenant_id, user_id)
 
@@ -88,7 +90,7 @@ async def suspend_user(call: Call[None], tenant_id: str, user_id: str) -> User:
 async def activate_user(call: Call[None], tenant_id: str, user_id: str) -> User:
     """Activate a suspended user.
 
-    Their keys live again. Once more is no error.
+    Their keys live again; their sessions are over. Once more is no error.
     """
     await must_outrank_owner(call, user_id)
     return await call.stores.users.activate(tenant_id, user_id)
@@ -119,7 +121,7 @@ async def unlock_user(call: Call[None], tenant_id: str, user_id: str) -> User:
 async def restore_user(call: Call[None], tenant_id: str, user_id: str) -> User:
     """Restore a deleted user.
 
-    With their grants and keys; refused where username or e-mail are taken meanwhile.
+    With their grants and keys, without their sessions; refused where username or e-mail are taken meanwhile.
     """
     await must_outrank_owner(call, user_id)
     return await call.stores.users.restore(tenant_id, user_id)

@@ -90,19 +90,23 @@ async def test_what_is_no_refresh_token_refreshes_nothing(org: Organisation) -> 
     assert await refresh(org, first(org)) is not None
 
 
-PAUSES: dict[str, tuple[Callable[[Stores, str], Awaitable[Any]], Callable[[Stores, str], Awaitable[Any]]]] = {
-    "user": (lambda s, id: s.users.suspend(id, "ana"), lambda s, id: s.users.activate(id, "ana")),
-    "lock": (lambda s, id: s.users.lock(id, "ana"), lambda s, id: s.users.unlock(id, "ana")),
+Verb = Callable[[Stores, str], Awaitable[Any]]
+LEAVES: dict[str, tuple[Verb, Verb]] = {
+    "suspended": (lambda s, id: s.users.suspend(id, "ana"), lambda s, id: s.users.activate(id, "ana")),
     "deleted": (lambda s, id: s.users.delete(id, "ana"), lambda s, id: s.users.restore(id, "ana")),
     "access": (lambda s, id: s.user_apps.revoke(id, "shop", "ana"), lambda s, id: s.user_apps.grant(id, "shop", "ana")),
+}
+PAUSES: dict[str, tuple[Verb, Verb]] = {
+    "lock": (lambda s, id: s.users.lock(id, "ana"), lambda s, id: s.users.unlock(id, "ana")),
     "app": (lambda s, id: s.apps.disable(id, "shop"), lambda s, id: s.apps.enable(id, "shop")),
     "tenant": (lambda s, id: s.tenants.suspend(id), lambda s, id: s.tenants.activate(id)),
 }
 
 
-@pytest.mark.parametrize("link", PAUSES)
+@pytest.mark.parametrize("link", [*LEAVES, *PAUSES])
 async def test_all_that_a_session_hangs_on_is_judged_each_time(org: Organisation, link: str) -> None:
-    stop, resume = PAUSES[link]
+    """A pause of app, tenant or user it outlasts; who has left comes back to no session."""
+    stop, resume = (LEAVES | PAUSES)[link]
     sessions, id = org.stores.sessions, org.signed_in.session.session_id
     second = await refreshed(org, first(org))
     await stop(org.stores, org.id)
@@ -112,8 +116,9 @@ async def test_all_that_a_session_hangs_on_is_judged_each_time(org: Organisation
     assert await sessions.find_by_token(org.id, second, LIFETIMES) is None
     await resume(org.stores, org.id)
     live = await sessions.find_live(org.id, id, LIFETIMES)
-    assert live == await sessions.find_by_token(org.id, second, LIFETIMES) is not None
-    assert await refresh(org, second) is not None, "nothing was used up meanwhile"
+    assert live == await sessions.find_by_token(org.id, second, LIFETIMES)
+    assert (live is None) == (link in LEAVES)
+    assert (await refresh(org, second) is None) == (link in LEAVES), "nothing was used up meanwhile"
 
 
 async def test_a_scope_that_was_taken_away_is_gone_from_the_next_token(people: People) -> None:

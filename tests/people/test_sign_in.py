@@ -154,7 +154,13 @@ async def test_what_changed_while_the_password_was_hashed_is_judged_again(people
 ENDS: dict[str, Callable[[People, Any], Awaitable[Any]]] = {
     "another password": lambda p, s: s.passwords.set(p.org.id, "ana", password_hash()),
     "suspended": lambda p, s: s.users.suspend(p.org.id, "ana"),
+    "deleted": lambda p, s: s.users.delete(p.org.id, "ana"),
     "access revoked": lambda p, s: s.user_apps.revoke(p.org.id, "shop", "ana"),
+}
+BACK: dict[str, Callable[[People], Awaitable[Any]]] = {
+    "suspended": lambda p: p.org.stores.users.activate(p.org.id, "ana"),
+    "deleted": lambda p: p.org.stores.users.restore(p.org.id, "ana"),
+    "access revoked": lambda p: p.org.stores.user_apps.grant(p.org.id, "shop", "ana"),
 }
 
 
@@ -168,26 +174,24 @@ async def test_a_sign_in_under_way_does_not_outlive_what_ends_it(people: People,
     """Whichever is first: who ends it waits for the sign-in and then sees its session, or the sign-in for that."""
     stores = people.org.stores
 
-    async def ending() -> None:
+    async def ending() -> Any:
         async with stores.transaction() as tx:
-            await ENDS[end](people, tx)
-            if end != "another password":  # that ends them by itself
-                await tx.sessions.end_all(people.org.id, "ana")
+            return await ENDS[end](people, tx)
 
     async with stores.transaction() as tx:
-        assert await begin(people, stores=tx) is not None
+        begun = await begin(people, stores=tx)
         task = asyncio.ensure_future(ending())
         assert await waits(task), "for the sign-in"
-    await task
+    ended = await task
+    if end in BACK:
+        assert ended.receipt.sessions_ended[-1] == begun.session.session_id, "the receipt has it too"
+        await BACK[end](people)
     assert await people.session_ids() == []
     async with stores.transaction() as tx:
-        if end == "another password":
-            await ENDS[end](people, tx)
-        else:
-            await stores.users.activate(people.org.id, "ana")
-            await stores.user_apps.grant(people.org.id, "shop", "ana")
-            await ENDS[end](people, tx)
+        await ENDS[end](people, tx)
         late = asyncio.ensure_future(begin(people))
         assert await waits(late), "for the end"
     assert await late is None
+    if end in BACK:
+        await BACK[end](people)
     assert await people.session_ids() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from identity.errors import Conflict, NotFound
+from identity.leaving import Receipt
 from identity.stores import Stores
 from identity.users import NewUser
 from tests.conftest import Organisation
@@ -23,7 +24,8 @@ async def test_revoking_keeps_the_row_and_the_first_moment(anywhere: Stores, org
     assert revoked.status == "revoked"
     assert revoked.revoked_at is not None
     assert revoked.revoked_at > revoked.granted_at
-    assert await anywhere.user_apps.revoke(org.id, "shop", "ana") == revoked
+    again = await anywhere.user_apps.revoke(org.id, "shop", "ana")
+    assert again == revoked.model_copy(update={"receipt": Receipt()}), "and nothing stops twice"
     assert not await anywhere.user_apps.has_access(org.id, "shop", "ana")
 
 

@@ -160,6 +160,7 @@ EITHER_WAY = {"already_granted", "user_apps_by_user"}
 """Both hold all three columns of the key."""
 OF_ITS_KEY = {"key_taken", "app_keys_by_app"}
 """Likewise, where the app is given too."""
+LEAVING = {"user_taken", "sessions_by_user", "refresh_tokens_by_session", "app_keys_by_user"}
 Operation = Callable[[Stores, str], Awaitable[Any]]
 FAST: dict[str, tuple[Operation, set[str]]] = {
     "get a tenant": (lambda s, _: s.tenants.get("vast"), {"tenant_taken"}),
@@ -184,8 +185,8 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"username_taken"},
     ),
     "upsert users by id": (lambda s, _: s.users.upsert("vast", [NewUser(id="u500", username="new")]), set()),
-    "suspend a user": (lambda s, _: s.users.suspend("vast", "u500"), {"user_taken"}),
-    "delete a user": (lambda s, _: s.users.delete("vast", "u500"), {"user_taken"}),
+    "suspend a user": (lambda s, _: s.users.suspend("vast", "u500"), LEAVING),
+    "delete a user": (lambda s, _: s.users.delete("vast", "u500"), LEAVING),
     "get a branch": (lambda s, _: s.branches.get("vast", "shop", "b500"), {"branch_taken"}),
     "find a branch": (
         lambda s, _: s.branches.find("vast", "shop", BranchFilter(code="B500")),

@@ -21,11 +21,12 @@ from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
 from identity.key_usage import UsageCount, UsageCounts
+from identity.leaving import Receipt
 from identity.passwords import PasswordChange, Reset
 from identity.sessions import Session, SessionsEnded
 from identity.tenants import Tenant, TenantSettings
-from identity.user_apps import UserApp
-from identity.users import User
+from identity.user_apps import RevokedUserApp, UserApp
+from identity.users import LeavingUser, User
 from identity.verify import MALFORMED, Verdict, verdict
 from identity.verify.verdicts import RateLimitLeft
 
@@ -137,6 +138,10 @@ _SESSION = Session(
     ends_at=datetime.fromisoformat("2099-01-01T00:00:00Z"),
     **_TIMES,
 )
+_RECEIPT = Receipt(
+    sessions_ended=(SESSION_ID,), refresh_tokens_ended=1, keys_stopped=(KEY_ID,), access_stopped=("shop",)
+)
+_LEAVING = LeavingUser(**dict(_USER), receipt=_RECEIPT)
 _PASSWORD_CHANGE = PasswordChange(user_id="ana", changed_at=LATER, sessions_ended=1)
 _KEY = AppKey(
     tenant_id="acme",
@@ -267,6 +272,8 @@ EXAMPLES: dict[str, Example] = {
         {"address": {"street": None}, "metadata": {"floor": 1}},
         _shown(_BRANCH, address=_ADDRESS.model_copy(update={"street": None}), metadata={"floor": 1}),
     ),
+    "delete_user": _answered(_LEAVING, deleted_at=LATER),
+    "suspend_user": _answered(_LEAVING, status="suspended"),
     "list_users": _page(_USER),
     "create_user": Example(_USER_GIVEN, _shown(_USER, last_login_at=None)),
     "put_user": Example(_without_id(_USER_GIVEN, full_name="Ana Ruiz"), _shown(_USER, full_name="Ana Ruiz")),
@@ -297,7 +304,9 @@ EXAMPLES: dict[str, Example] = {
     "get_session": _answered(_SESSION),
     "end_session": _answered(_SESSION),
     "end_sessions": _answered(SessionsEnded(sessions_ended=(SESSION_ID,), refresh_tokens_ended=1)),
-    "revoke_access": _answered(_ACCESS, status="revoked", revoked_at=LATER),
+    "revoke_access": _answered(
+        RevokedUserApp(**dict(_ACCESS), receipt=_RECEIPT), status="revoked", revoked_at=LATER
+    ),
     "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
     "list_keys_of_app": _page(_KEY),
     "issue_key": Example(_KEY_GIVEN, _shown(_ISSUED)),
