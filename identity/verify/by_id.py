@@ -16,8 +16,7 @@ async def look_up_id(verifier: Verifier, key_id: str) -> Known:
     epoch = verifier.memory.epoch
     batch = verifier.lanes.join(_by_id, (key_id,), verifier.lanes.now_s)
     verifier.lanes.go()
-    await batch.done
-    row = batch.answer.get(key_id)
+    row = (await batch).get(key_id)
     return NOT_FOUND if row is None else known(row, epoch)
 
 
