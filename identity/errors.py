@@ -33,6 +33,11 @@ class IdentityError(Exception):
     def headers(self) -> dict[str, str]:
         return {}
 
+    @property
+    def members(self) -> dict[str, object]:
+        """What a program needs to go on from here (RFC 9457, section 3.2)."""
+        return {}
+
 
 class Invalid(IdentityError):
     """The caller got something wrong."""

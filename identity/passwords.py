@@ -78,6 +78,8 @@ class Holder:
     may_use_app: bool
     is_paused: bool
     """After too many failures no password is good for a while."""
+    has_factor: bool
+    """A second one, that is confirmed."""
     hash: str | None = field(repr=False)
 
 
@@ -121,7 +123,9 @@ SELECT t.id AS tenant_id, t.ref, t.settings, u.id AS user_id, u.username, u.emai
        AND EXISTS (SELECT FROM identity.user_apps WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
                       AND user_id = u.id AND status = 'active') AS may_use_app,
        EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = u.id
-                  AND paused_until > clock_timestamp()) AS is_paused
+                  AND paused_until > clock_timestamp()) AS is_paused,
+       EXISTS (SELECT FROM identity.factors WHERE tenant_id = %(tenant_id)s AND user_id = u.id
+                  AND confirmed_at IS NOT NULL) AS has_factor
   FROM identity.tenants AS t
   LEFT JOIN LATERAL (
        SELECT id, username, email, full_name, status FROM identity.users

@@ -76,6 +76,8 @@ class NewSession:
     user_agent: str
     if_changed_at: datetime | None
     """When the password was set that was checked: had it changed meanwhile, there would be no session."""
+    factor_id: str | None = None
+    """The second factor that was given: where they have another one, or must have one, there is no session either."""
 
 
 class SessionsEnded(Row):
@@ -127,6 +129,10 @@ WITH may AS (
        AND NOT EXISTS (SELECT FROM identity.sign_in_failures AS failed
                         WHERE failed.tenant_id = %(tenant_id)s AND failed.name = %(user_id)s
                           AND failed.paused_until > clock_timestamp())
+       AND %(factor_id)s::text IS NOT DISTINCT FROM (
+           SELECT id FROM identity.factors AS factor
+            WHERE factor.tenant_id = %(tenant_id)s AND factor.user_id = %(user_id)s AND confirmed_at IS NOT NULL)
+       AND (%(factor_id)s::text IS NOT NULL OR NOT coalesce((t.settings ->> 'require_mfa')::boolean, false))
        FOR SHARE OF u, access, p
 ), made AS (
     INSERT INTO identity.sessions (tenant_id, app_id, user_id, scopes, address, user_agent, expires_at, ends_at)

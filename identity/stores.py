@@ -11,6 +11,7 @@ from identity.apps import IDENTITY, AppSettings, AppStore
 from identity.branches import BranchStore
 from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout, open_pool
 from identity.errors import Conflict, StartError, Unavailable
+from identity.factors import FactorStore
 from identity.idempotency import IdempotencyStore
 from identity.key_credits import KeyCredits
 from identity.key_imports import KeyImports
@@ -21,6 +22,7 @@ from identity.key_usage import KeyUsageStore
 from identity.passwords import PasswordStore
 from identity.sessions import Lifetimes, SessionStore
 from identity.settings import Settings
+from identity.sign_in_challenges import ChallengeStore
 from identity.sign_ins import SignInStore
 from identity.signing_keys import SigningKeyStore
 from identity.tenants import PLATFORM, NewTenant, Tenant, TenantSettings, TenantStore
@@ -59,6 +61,8 @@ class Stores:
         self.passwords = PasswordStore(session)
         self.sessions = SessionStore(session)
         self.sign_ins = SignInStore(session)
+        self.factors = FactorStore(session)
+        self.challenges = ChallengeStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:
         """The same stores for one caller, whom the database is told with each statement."""

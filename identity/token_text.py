@@ -9,10 +9,10 @@ from typing import Literal
 
 from identity.key_text import CHECKSUM_CHARS, REF_CHARS, checksum, new_secret
 
-Kind = Literal["irt", "irs"]
-"""Of a refresh, or of the reset of a password."""
+Kind = Literal["irt", "irs", "imt"]
+"""Of a refresh, of the reset of a password, or of a sign-in that waits for a second factor."""
 
-_TOKEN = re.compile(r"(irt|irs)_([0-9A-Za-z]{6})[0-9A-Za-z]{49}")
+_TOKEN = re.compile(r"(irt|irs|imt)_([0-9A-Za-z]{6})[0-9A-Za-z]{49}")
 
 
 @dataclass(frozen=True)

@@ -22,3 +22,4 @@ SET search_path = identity;
 \ir passwords.sql
 \ir sessions.sql
 \ir sign_ins.sql
+\ir factors.sql

@@ -148,6 +148,8 @@ class Organisation:
     """Of app shop, bound to branch mad, owned by ana, with the scope orders:*."""
     signed_in: Successor
     """Ana, in app shop."""
+    factor_id: str
+    """Of a second factor that Ana has not confirmed."""
 
     @property
     def path(self) -> str:
@@ -173,7 +175,8 @@ async def make_organisation(stores: Stores, client: httpx2.AsyncClient) -> Organ
     await stores.user_apps.grant(id, "shop", "ana")
     new = NewAppKey(name="till", branch_id="mad", user_id="ana", scopes=("orders:*",))
     key = await stores.app_keys.issue(id, "shop", new)
-    return Organisation(id, stores, client, admin_key, key, await sign_ana_in(stores, id))
+    signed_in = await sign_ana_in(stores, id)
+    return Organisation(id, stores, client, admin_key, key, signed_in, await enrol_ana(stores, id))
 
 
 async def sign_ana_in(stores: Stores, id: str) -> Successor:
@@ -185,6 +188,13 @@ async def sign_ana_in(stores: Stores, id: str) -> Successor:
     signed_in = await stores.sessions.create(id, holder.ref, new, LIFETIMES)
     assert signed_in is not None
     return signed_in
+
+
+async def enrol_ana(stores: Stores, id: str) -> str:
+    """Sealed under a key that nobody has: no code is a code of it."""
+    held = await stores.factors.hold(id, "ana")
+    assert held is not None
+    return (await stores.factors.enrol(held, (b"",))).id
 
 
 @cache

@@ -68,6 +68,8 @@ async def _get(call: Call[Any], name: str) -> Any:
         return await stores.branches.get(tenant_id, path["app_id"], path["branch_id"])
     if name == "key_id":
         return await stores.app_keys.get(tenant_id, path["app_id"], path["key_id"])
+    if name == "factor_id":
+        return await stores.factors.get(tenant_id, path["user_id"], path["factor_id"])
     if name == "session_id":
         return await stores.sessions.get(tenant_id, path["user_id"], path["session_id"])
     user = await stores.users.get(tenant_id, path["user_id"])

@@ -25,7 +25,15 @@ def problem(error: IdentityError, request_id: str) -> Response:
     if isinstance(error, OAuthError):
         told = {"error": error.code, "error_description": error.detail}
         return Response(json.dumps(told), error.status, error.headers, "application/json")
-    return raw_problem(error.status, error.code, error.detail, request_id, headers=error.headers, errors=error.errors)
+    return raw_problem(
+        error.status,
+        error.code,
+        error.detail,
+        request_id,
+        headers=error.headers,
+        errors=error.errors,
+        members=error.members,
+    )
 
 
 def raw_problem(
@@ -36,6 +44,7 @@ def raw_problem(
     *,
     headers: dict[str, str] | None = None,
     errors: tuple[FieldError, ...] = (),
+    members: dict[str, object] | None = None,
 ) -> Response:
     body: dict[str, object] = {
         "type": f"/docs#{code}",
@@ -44,6 +53,7 @@ def raw_problem(
         "detail": detail,
         "code": code,
         "instance": request_id,
+        **(members or {}),
     }
     if errors:
         body["errors"] = [_field_error(error) for error in errors]

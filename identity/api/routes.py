@@ -136,7 +136,7 @@ class Table:
         return self._add("GET", path, scope=scope, answers=answers, **more)
 
     def post(
-        self, path: str, *, scope: str, takes: type[BaseModel], answers: Any, status: int = 201, **more: Any
+        self, path: str, *, scope: str, takes: type[BaseModel] | None, answers: Any, status: int = 201, **more: Any
     ) -> Callable[[Handler], Handler]:
         return self._add("POST", path, scope=scope, takes=takes, answers=answers, status=status, **more)
 

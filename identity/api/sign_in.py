@@ -12,10 +12,11 @@ from starlette.requests import Request
 
 from identity.api.call import Answer, Service
 from identity.api.keys import MAX_VERIFY_BYTES
+from identity.api.proving import SignInFailed, challenge, needs_factor, prove
 from identity.api.rate_limit import TooManyRequests, network_of
 from identity.api.routes import PUBLIC, Table
 from identity.db import Scope
-from identity.errors import Unauthenticated
+from identity.factors import Proof, Totp
 from identity.fields import SLUG_PATTERN, Given, Slug, canonical
 from identity.hashing import TooBusy
 from identity.passwords import Holder, Password
@@ -38,6 +39,8 @@ class SignIn(Given):
     """Username or e-mail, in any spelling."""
     password: Password
     app_id: Slug
+    totp: Totp | None = None
+    """A code of the second factor, where the user has one: else it is asked for."""
     scope: AskedScope | None = None
     """What of it is granted will be in the token; default: all that is."""
 
@@ -53,26 +56,20 @@ class SignedIn(BaseModel):
     scope: str
 
 
-class SignInFailed(Unauthenticated):
-    """That is all that anybody is told."""
-
-    def __init__(self) -> None:
-        super().__init__("sign_in_failed", "That does not open this app, or not just now.", presented=False)
-
-
 @table.post(
     "/v1/tenants/{tenant_id}/sessions",
     scope=PUBLIC,
     takes=SignIn,
     answers=SignedIn,
     max_body=MAX_VERIFY_BYTES,
-    raises=("sign_in_failed", "route_not_found", "too_many_requests", "too_busy"),
+    raises=("sign_in_failed", "mfa_required", "route_not_found", "too_many_requests", "too_busy"),
 )
 async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
     """Sign in.
 
     With username or e-mail, and password, to an app. An unknown user, a wrong password, and one who may not sign in,
-    or not just now, are told alike.
+    or not just now, are told alike. Who has a second factor, or must have one, is told `mfa_required` where no `totp`
+    came along, with an `mfa_token` by which to go on.
     """
     tenant_id = tenant_of(request)
     await admit(service, request, tenant_id)
@@ -80,14 +77,17 @@ async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
     holder = await stores.passwords.find(tenant_id, login=body.login, app_id=body.app_id)
     found = None
     if await is_right(service, holder, body.password.get_secret_value()) and holder and holder.may_use_app:
-        found = await _begin(stores, holder, request, body)
+        await _rehash(service, stores, holder, body.password.get_secret_value())
+        found = await _begin(service, stores, holder, request, body)
     if found is None:
         await note_failure(service, stores, holder, body.login)
         raise SignInFailed
-    assert holder is not None
-    await _rehash(service, stores, holder, body.password.get_secret_value())
-    location = f"/v1/tenants/{tenant_id}/users/{found.session.user_id}/sessions/{found.session.session_id}"
-    return Answer(201, await signed_in(service, found), location)
+    return Answer(201, await signed_in(service, found), location_of(found))
+
+
+def location_of(found: Successor) -> str:
+    live = found.session
+    return f"/v1/tenants/{live.tenant_id}/users/{live.user_id}/sessions/{live.session_id}"
 
 
 async def signed_in(service: Service, found: Successor) -> SignedIn:
@@ -139,18 +139,27 @@ async def note_failure(service: Service, stores: Stores, holder: Holder | None, 
         await stores.sign_ins.failed(holder.tenant_id, name, **lockout.model_dump())
 
 
-async def _begin(stores: Stores, holder: Holder, request: Request, body: SignIn) -> Successor | None:
+def user_agent_of(request: Request) -> str:
+    text = "".join(char for char in request.headers.get("user-agent", "") if char.isprintable())
+    return text[:MAX_USER_AGENT_CHARS]
+
+
+async def _begin(service: Service, stores: Stores, holder: Holder, request: Request, body: SignIn) -> Successor | None:
+    """MfaRequired, or SignInFailed, where a second factor is asked for and did not come along, or a wrong one."""
     assert holder.user_id is not None
-    user_agent = "".join(char for char in request.headers.get("user-agent", "") if char.isprintable())
     new = NewSession(
         user_id=holder.user_id,
         app_id=body.app_id,
         scopes=None if body.scope is None else body.scope.split(),
         address=request.state.address,
-        user_agent=user_agent[:MAX_USER_AGENT_CHARS],
+        user_agent=user_agent_of(request),
         if_changed_at=holder.changed_at,
     )
-    return await stores.sessions.create(holder.tenant_id, holder.ref, new, LIFETIMES)
+    if not needs_factor(holder):
+        return await stores.sessions.create(holder.tenant_id, holder.ref, new, LIFETIMES)
+    if body.totp is None or not holder.has_factor:
+        raise await challenge(stores, holder, new)
+    return (await prove(service, stores, holder.tenant_id, holder.ref, new, Proof(totp=body.totp))).successor
 
 
 async def _rehash(service: Service, stores: Stores, holder: Holder, password: str) -> None:

@@ -38,6 +38,7 @@ async def sweeping(stores: Stores) -> AsyncIterator[None]:
         stores.passwords.sweep,
         stores.sign_ins.sweep,
         stores.sign_ins.sweep_limits,
+        stores.challenges.sweep,
     )
     endless = (
         *(_for_ever(EVERY_S, partial(sweep_over_all, step)) for step in over_all),

@@ -28,6 +28,7 @@ NOUNS = {
     "users": "People of a tenant.",
     "access": "Which user may use which app.",
     "sessions": "Who is signed in where.",
+    "mfa": "Second factors of users.",
     "keys": "App keys: the API keys with which services call.",
 }
 DEFAULTS = {("keys", "issue"): {"name": "admin"}}

@@ -23,12 +23,16 @@ FORMS = [route for route in ROUTES if route.form]
 QUERIED = [route for route in ROUTES if route.where is not None]
 LISTS = [route for route in QUERIED if route.is_list]
 
-REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")} | {"top_up_key": 409}
-"""What lives cannot be purged, and what takes no credits is not topped up."""
+REFUSED_AS_IT_IS = {f"purge_{noun}": 409 for noun in ("tenant", "app", "branch", "user")} | {
+    "top_up_key": 409,
+    "confirm_factor": 403,
+}
+"""What lives cannot be purged, what takes no credits is not topped up, and nobody guesses a code."""
 
 ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude": 40.42, "longitude": -3.7}
 OTHER_PASSWORD = "seven blue kites over Ghent"
 NOBODYS_RESET = new_token("irs", "000000")
+NOBODYS_CHALLENGE = new_token("imt", "000000")
 NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 LIMITS = {
@@ -41,7 +45,7 @@ LIMITS = {
 def path_of(route: Route, org: Organisation, **other: str) -> str:
     """The route's path with the ids of this organisation, but for those given."""
     ids = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
-    ids["session_id"] = org.signed_in.session.session_id
+    ids |= {"session_id": org.signed_in.session.session_id, "factor_id": org.factor_id}
     return route.path.format(**ids | other)
 
 
@@ -66,6 +70,10 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "reset_password": {"by_email": True},
         "redeem_reset": {"token": NOBODYS_RESET, "password": OTHER_PASSWORD},
         "sign_in": {"login": "ana", "password": PASSWORD, "app_id": "shop", "scope": "orders:read"},
+        "confirm_factor": {"totp": "000000"},
+        "remove_factor": {},
+        "answer_challenge": {"mfa_token": NOBODYS_CHALLENGE, "totp": "000000"},
+        "enrol_at_sign_in": {"mfa_token": NOBODYS_CHALLENGE},
         "issue_key": {
             "name": "till-7",
             "branch_id": "mad",

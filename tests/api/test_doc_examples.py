@@ -7,9 +7,22 @@ import re
 from typing import Any
 
 import httpx2
+import pyotp
 
 from identity.api import ROUTES
-from identity.api.openapi.examples import ADDRESS, ADMIN_KEY, EXAMPLES, JWT, KEY, KEY_ID, MADE, SESSION_ID
+from identity.api.openapi.examples import (
+    ADDRESS,
+    ADMIN_KEY,
+    EXAMPLES,
+    FACTOR_ID,
+    JWT,
+    KEY,
+    KEY_ID,
+    MADE,
+    MFA_TOKEN,
+    SESSION_ID,
+    TOTP,
+)
 from identity.api.routes import PUBLIC, Route
 from identity.key_usage import UsageFilter
 from tests.api.json_schema import accepts
@@ -20,9 +33,11 @@ from tests.server import Database, execute
 
 SETUP = [
     *("create_a_tenant", "create_app", "create_branch", "create_user", "grant_access", "issue_key"),
-    *("put_password", "sign_in", "reset_password"),
+    *("put_password", "sign_in", "reset_password", "enrol_factor"),
 ]
 FIRST = {
+    **{f"{verb}_factor": "confirm_factor" for verb in ("get", "remove")},
+    **{f"{verb}_factors": "confirm_factor" for verb in ("list", "reset")},
     "activate_tenant": "suspend_tenant",
     "enable_app": "disable_app",
     "enable_branch": "disable_branch",
@@ -76,6 +91,18 @@ class Story:
                 self.said |= {KEY: made["key"], KEY_ID: made["id"]}
             if name == "sign_in":
                 self.said |= {SESSION_ID: made["session_id"]}
+            if name == "enrol_factor":
+                self.said |= {FACTOR_ID: made["id"], TOTP: pyotp.TOTP(made["secret"]).now()}
+
+    async def be_challenged(self) -> None:
+        """Ana signs in where a second factor must be, and has none."""
+        self.said = {name: real for name, real in self.said.items() if name not in (SESSION_ID, FACTOR_ID)}
+        await self.platform.patch(f"/v1/tenants/{self.said['acme']}", {"settings": {"require_mfa": True}})
+        given = json.loads(self.told(json.dumps(EXAMPLES["sign_in"].request)))
+        asked = await self.platform.post(f"/v1/tenants/{self.said['acme']}/sessions", given)
+        self.said |= {MFA_TOKEN: asked.json()["mfa_token"]}
+        enrolled = (await self.send(one("enrol_at_sign_in"))).json()
+        self.said |= {TOTP: pyotp.TOTP(enrolled["secret"]).now()}
 
 
 def same(example: Any, real: Any) -> bool:
@@ -122,6 +149,8 @@ async def test_the_service_answers_as_the_example_says(route: Route, platform: A
     await story.begin(until=route.name)
     if route.where is UsageFilter:
         execute(database.admin_url, USED, story.said["acme"], story.said[KEY_ID])
+    if route.name in ("enrol_at_sign_in", "answer_challenge"):
+        await story.be_challenged()
     if route.name in FIRST:
         await story.send(one(FIRST[route.name]))
     real = (await story.send(route)).json()
@@ -133,5 +162,5 @@ async def test_the_service_answers_as_the_example_says(route: Route, platform: A
 def test_a_public_operation_needs_no_key() -> None:
     oauth = ["get_token", "revoke_token", "get_metadata", "get_public_keys"]
     assert [route.name for route in DESCRIBED if route.scope == PUBLIC] == [
-        *("sign_in", "report_leak", *oauth, "healthz", "readyz"),
+        *("sign_in", "answer_challenge", "enrol_at_sign_in", "report_leak", *oauth, "healthz", "readyz"),
     ]

@@ -98,6 +98,8 @@ async def test_bodies_have_the_bounds_that_were_promised() -> None:
     assert bounds.pop("verify_keys") == 256 * 1024
     for name in ("report_leak", "sign_in", "put_password", "change_password", "redeem_reset"):
         assert bounds.pop(name) == 8 * 1024
+    for name in ("answer_challenge", "enrol_at_sign_in", "confirm_factor", "remove_factor"):
+        assert bounds.pop(name) == 8 * 1024
     assert set(bounds.values()) == {MIB}
 
 

@@ -37,6 +37,12 @@ ROWS = {
                    VALUES ('acme', 'session', 'shop', 'ana', '{}', '192.0.2.7', 'browser', 'infinity', 'infinity')""",
     "refresh_tokens": """INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
                          VALUES ('acme', sha256('token'), 'session', 'infinity')""",
+    "factors": "INSERT INTO identity.factors (tenant_id, id, user_id, secret) VALUES ('acme', 'totp', 'ana', 'sealed')",
+    "recovery_codes": """INSERT INTO identity.recovery_codes (tenant_id, hash, factor_id)
+                         VALUES ('acme', sha256('code'), 'totp')""",
+    "sign_in_challenges": """INSERT INTO identity.sign_in_challenges (tenant_id, token_hash, app_id, user_id,
+                                                                      password_changed_at, expires_at)
+                             VALUES ('acme', sha256('token'), 'shop', 'ana', '2026-01-05T09:00Z', 'infinity')""",
     "sign_in_failures": "INSERT INTO identity.sign_in_failures (tenant_id, name, failures) VALUES ('acme', 'ana', 1)",
     "sign_in_limits": "INSERT INTO identity.sign_in_limits (subject, paid_until) VALUES ('address', 'infinity')",
     "idempotency_keys": """INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)

@@ -13,6 +13,7 @@ from identity.app_keys import AppKey
 from identity.apps import App
 from identity.branches import Branch
 from identity.db import Row
+from identity.factors import Factor
 from identity.sessions import Session
 from identity.tenants import Tenant
 from identity.user_apps import UserApp
@@ -27,9 +28,15 @@ ROWS = {
     "user_apps": UserApp,
     "app_keys": AppKey,
     "sessions": Session,
+    "factors": Factor,
 }
-NEVER_SHOWN = {"users": {"username_canonical", "email_canonical"}, "app_keys": {"secret_hash"}}
+NEVER_SHOWN = {
+    "users": {"username_canonical", "email_canonical"},
+    "app_keys": {"secret_hash"},
+    "factors": {"secret", "last_step"},
+}
 KEPT_APART = {
+    "factors": {"recovery_codes_left": ("bigint", False)},
     "users": {"last_login_at": ("timestamptz", True)},
     "app_keys": {"rotated_to": ("text", True), "last_used_at": ("timestamptz", True), "leaks": ("jsonb", False)},
 }
@@ -51,6 +58,8 @@ def column_of(annotation: Any) -> tuple[str, bool]:
         return column_of(given)[0], True
     if annotation is str or get_origin(annotation) is Literal:
         return "text", False
+    if annotation is int:
+        return "bigint", False
     if annotation is datetime:
         return "timestamptz", False
     if get_origin(annotation) is tuple:

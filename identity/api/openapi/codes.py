@@ -43,6 +43,11 @@ CODES = {
     "invalid_grant": Code(400, "The refresh token is not good, or not any more (RFC 6749)."),
     "unsupported_token_type": Code(400, "This is a key, or came from one: end the key (RFC 7009)."),
     "sign_in_failed": Code(401, "Name and password do not open this app, or not just now: more is not told."),
+    "mfa_required": Code(
+        401,
+        "The password was right, and a second factor is needed: give a code with `mfa_token` to `…/mfa`, or enrol one "
+        "first where `enrolled` is false.",
+    ),
     "revoked": Code(401, "The key was revoked."),
     "disabled": Code(401, "The key is disabled."),
     "expired": Code(401, "The key has expired."),
@@ -60,6 +65,9 @@ CODES = {
         403, "The key lacks the scope that the operation needs, or is not of the app `identity`."
     ),
     "insufficient_rank": Code(403, "Whoever makes, changes or wakes a management key must hold all that it may do."),
+    "factor_code_wrong": Code(
+        403, "The code is none of that second factor, was used before, or none is taken just now."
+    ),
     "old_password_wrong": Code(
         403, "The old password is another; or, after too many failures, none is taken just now."
     ),
@@ -71,6 +79,7 @@ CODES = {
     "user_not_found": Code(404, "There is no such user (400 where the body names them)."),
     "access_not_found": Code(404, "This user was never granted access to this app."),
     "key_not_found": Code(404, "There is no such key."),
+    "factor_not_found": Code(404, "There is no such second factor."),
     "session_not_found": Code(404, "There is no such session, or it has ended."),
     "method_not_allowed": Code(405, "The path does not take this method; `Allow` names those that it takes."),
     "request_timeout": Code(408, "The request took too long to arrive."),
@@ -89,6 +98,7 @@ CODES = {
         409,
         "The app `identity` and the tenant `platform` cannot be deleted, disabled or suspended, and take no imports.",
     ),
+    "already_confirmed": Code(409, "The second factor was confirmed before."),
     "status_conflict": Code(409, "From its present status it cannot get to the one that was asked for."),
     "purge_too_early": Code(409, "It was deleted too recently to be purged."),
     "imported_key_taken": Code(409, "A key of this hash was imported into the tenant before."),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from identity.api.challenges import SignedInByFactor
 from identity.api.health import Health, Readiness
 from identity.api.introspection import Introspection
 from identity.api.key_leaks import Received
@@ -17,6 +18,7 @@ from identity.api.well_known import Metadata, PublicKey, PublicKeys
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
+from identity.factors import Confirmed, Enrolled, Factor, FactorsReset
 from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
@@ -47,13 +49,18 @@ KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID = (
 KEY, NEXT_KEY, ADMIN_KEY = (compose("isk", "live", id, "0" * 43) for id in (KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID))
 KID, PUBLIC_X = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 SESSION_ID = "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"
-REFRESH_TOKEN, RESET_TOKEN = (f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs"))
+FACTOR_ID = "0198a7c4-5d1b-7e3a-8f60-2c4b6a8d0e19"
+REFRESH_TOKEN, RESET_TOKEN, MFA_TOKEN = (f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs", "imt"))
+TOTP_SECRET, TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "492039"
+OTPAUTH = f"otpauth://totp/Acme:ana?secret={TOTP_SECRET}&issuer=Acme"
+RECOVERY_CODES = tuple(f"{char * 5}-k3pxp-jbswy-3dpeh" for char in "abcdefghij")
 ADDRESS = "192.0.2.7"
 PHRASE = "correct horse battery staple"
 JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"
 MADE = (
     *(REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, f"key:{ADMIN_KEY_ID}", KEY, NEXT_KEY, ADMIN_KEY),
     *(SESSION_ID, REFRESH_TOKEN, RESET_TOKEN, JWT, KID, PUBLIC_X),
+    *(FACTOR_ID, MFA_TOKEN, TOTP_SECRET, OTPAUTH, *RECOVERY_CODES),
 )
 """What the service makes up: in each answer another."""
 
@@ -142,6 +149,10 @@ _RECEIPT = Receipt(
     sessions_ended=(SESSION_ID,), refresh_tokens_ended=1, keys_stopped=(KEY_ID,), access_stopped=("shop",)
 )
 _LEAVING = LeavingUser(**dict(_USER), receipt=_RECEIPT)
+_FACTOR = Factor(tenant_id="acme", id=FACTOR_ID, user_id="ana", confirmed_at=LATER, recovery_codes_left=10, **_TIMES)
+_ENROLLED = Enrolled(
+    **_FACTOR.model_dump() | {"confirmed_at": None, "recovery_codes_left": 0}, secret=TOTP_SECRET, otpauth_uri=OTPAUTH
+)
 _PASSWORD_CHANGE = PasswordChange(user_id="ana", changed_at=LATER, sessions_ended=1)
 _KEY = AppKey(
     tenant_id="acme",
@@ -306,6 +317,24 @@ EXAMPLES: dict[str, Example] = {
     "end_sessions": _answered(SessionsEnded(sessions_ended=(SESSION_ID,), refresh_tokens_ended=1)),
     "revoke_access": _answered(
         RevokedUserApp(**dict(_ACCESS), receipt=_RECEIPT), status="revoked", revoked_at=LATER
+    ),
+    "list_factors": _page(_FACTOR),
+    "get_factor": _answered(_FACTOR),
+    "enrol_factor": _answered(_ENROLLED),
+    "confirm_factor": Example({"totp": TOTP}, _shown(Confirmed(**_FACTOR.model_dump(), recovery_codes=RECOVERY_CODES))),
+    "remove_factor": Example({"totp": TOTP}, _shown(_FACTOR)),
+    "reset_factors": _answered(FactorsReset(user_id="ana", factors_removed=1, challenges_ended=0)),
+    "enrol_at_sign_in": Example({"mfa_token": MFA_TOKEN}, _shown(_ENROLLED)),
+    "answer_challenge": Example(
+        {"mfa_token": MFA_TOKEN, "totp": TOTP},
+        SignedInByFactor(
+            access_token=JWT,
+            expires_in=300,
+            refresh_token=REFRESH_TOKEN,
+            session_id=SESSION_ID,
+            scope="orders:read",
+            recovery_codes=RECOVERY_CODES,
+        ).model_dump(mode="json"),
     ),
     "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
     "list_keys_of_app": _page(_KEY),

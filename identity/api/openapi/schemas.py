@@ -27,6 +27,9 @@ PROBLEM = {
         "detail": {"type": "string"},
         "code": {"type": "string", "description": "For programs; the others are for people."},
         "instance": {"type": "string", "description": "The request's id, as in X-Request-Id."},
+        "mfa_token": {"type": "string", "description": "Of `mfa_required`: with it one goes on."},
+        "expires_in": {"type": "integer", "description": "For how many seconds that is good."},
+        "enrolled": {"type": "boolean", "description": "Whether the user has a second factor, or must enrol one."},
         "errors": {
             "type": "array",
             "items": {
@@ -73,6 +76,7 @@ _ID_SCHEMAS = {
     "app_id": (SLUG_PATTERN, "shop"),
     "branch_id": (SLUG_PATTERN, "mad"),
     "user_id": (USER_ID_PATTERN, "ana"),
+    "factor_id": (USER_ID_PATTERN, "0198a7c4-5d1b-7e3a-8f60-2c4b6a8d0e19"),
     "session_id": (USER_ID_PATTERN, "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"),
     "key_id": ("^[0-9A-Za-z]{22}$", "4fR9aK1mQ7xZb3TnW8yLc2"),
 }
