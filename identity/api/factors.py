@@ -58,11 +58,13 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
     return Answer(201, enrolled, f"{call.request.url.path}/{enrolled.id}")
 
 
-@table.action(
+@table.post(
     f"{ONE}/confirm",
     scope="users:write",
     takes=Confirmation,
     answers=Confirmed,
+    status=200,
+    action=True,
     by_oneself=True,
     max_body=MAX_VERIFY_BYTES,
     raises=("already_confirmed", *JUDGED),

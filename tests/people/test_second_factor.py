@@ -157,6 +157,15 @@ def test_a_phones_clock_may_be_wrong_by_one_step() -> None:
     assert found == [None, step - 1, step, step + 1, None]
 
 
+async def recovery_code_of_bob(people: People) -> str:
+    bob = f"{people.org.path}/users/bob/factors"
+    await people.org.admin.post(f"{people.org.path}/users", {"id": "bob", "username": "bob"})
+    enrolled = (await people.org.admin.post(bob)).json()
+    done = await people.org.admin.post(f"{bob}/{enrolled['id']}/confirm", {"totp": code(enrolled["secret"])})
+    found: str = done.json()["recovery_codes"][0]
+    return found
+
+
 async def test_a_recovery_code_is_good_once_however_it_is_typed(people: People) -> None:
     factor = await confirmed(people)
     first = factor["recovery_codes"][0]
@@ -164,6 +173,9 @@ async def test_a_recovery_code_is_good_once_however_it_is_typed(people: People) 
     typed = first.upper().replace("-", " ")
     assert (await answer(people, await people.challenge(), recovery_code=typed)).status_code == 201
     assert told(await answer(people, await people.challenge(), recovery_code=first)) == FAILED
+    assert (
+        told(await answer(people, await people.challenge(), recovery_code=await recovery_code_of_bob(people))) == FAILED
+    )
     left = await people.org.admin.get(f"{people.ana}/factors/{factor['id']}")
     assert left.json()["recovery_codes_left"] == 9
 
@@ -258,6 +270,22 @@ async def test_a_reset_takes_all_of_it_away_and_what_waits_for_it(people: People
     assert (await people.sign_in()).status_code == 201
 
 
+async def test_who_ends_what_it_hangs_on_waits_for_one_that_is_being_made(people: People) -> None:
+    """And then sees it: suspended and active again, nobody goes on from before."""
+    stores, id = people.org.stores, people.org.id
+
+    async def ending() -> int:
+        async with stores.transaction() as tx:
+            await tx.users.suspend(id, "ana")
+            return await tx.challenges.end_all(id, "ana")
+
+    async with stores.transaction() as tx:
+        await people.challenge(tx)
+        task = asyncio.ensure_future(ending())
+        assert await waits(task)
+    assert await task == 1
+
+
 ENDS: dict[str, Any] = {
     "another password": lambda p, s: s.passwords.set(p.org.id, "ana", password_hash()),
     "suspended": lambda p, s: s.users.suspend(p.org.id, "ana"),
@@ -301,7 +329,7 @@ async def test_guesses_count_together_with_wrong_passwords_also_all_at_once(peop
     assert (await answer(people, token, totp=guesses[-1])).status_code == 201
 
 
-async def test_own_guesses_at_our_own_api_count_too(people: People) -> None:
+async def test_own_guesses_at_our_own_api_count_too(people: People, database: Database) -> None:
     await people.org.admin.patch(people.org.path, {"settings": {"lockout": LOCKOUT | {"failures": 2}}})
     ana = await token_of(people)
     factor = await enrol(people, ana)
@@ -309,6 +337,12 @@ async def test_own_guesses_at_our_own_api_count_too(people: People) -> None:
         assert told(await act(people, factor["id"], "confirm", ana, totp=wrong(factor["secret"]))) == WRONG_CODE
     assert told(await act(people, factor["id"], "confirm", ana, totp=code(factor["secret"]))) == WRONG_CODE
     assert told(await people.sign_in()) == FAILED
+    execute(database.admin_url, PASSES, people.org.id)
+    done = await act(people, factor["id"], "confirm", ana, totp=code(factor["secret"]))
+    for _ in "12":
+        assert told(await act(people, factor["id"], "remove", ana, recovery_code=NOBODYS)) == WRONG_CODE
+    good = {"recovery_code": done.json()["recovery_codes"][0]}
+    assert told(await act(people, factor["id"], "remove", ana, **good)) == WRONG_CODE, "in a pause"
 
 
 async def test_another_tenant_sees_nothing(people: People, other_org: Organisation) -> None:
