@@ -49,6 +49,10 @@ class Principal:
     def may(self, scope: str) -> bool:
         return any(covers(granted, scope) for granted in self.scopes)
 
+    def is_user(self, tenant_id: str, user_id: str) -> bool:
+        """Whether it is they themselves who call. An id is a tenant's: the platform's own users may share it."""
+        return (self.tenant_id, self.user_id) == (tenant_id, user_id)
+
     def may_verify(self, known: Known) -> bool:
         """Whether that key is this caller's to see."""
         return self.may_see(known.tenant_id, known.app_id)

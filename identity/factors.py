@@ -86,7 +86,6 @@ class SealedFactor:
 
     id: str
     secret: bytes = field(repr=False)
-    last_step: int
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,11 @@ class Held:
     pending: SealedFactor | None
 
     def step_of(self, factor: SealedFactor | None, code: str | None, secret_keys: tuple[bytes, ...]) -> int | None:
-        """The time step of which it is a code, where it is one of now that was not taken before."""
+        """The time step of which it is a code, where it is one of now."""
         if factor is None or code is None or self.is_paused:
             return None
         secret = _sealing(self.tenant_id, self.user_id, secret_keys).open(factor.secret)
-        step = None if secret is None else find_step(secret.decode(), code, self.now_s)
-        return step if step is not None and step > factor.last_step else None
+        return None if secret is None else find_step(secret.decode(), code, self.now_s)
 
 
 def find_step(secret: str, code: str, now_s: float) -> int | None:
@@ -166,7 +164,7 @@ HOLD = f"""
 SELECT u.username, t.name AS issuer, t.settings, extract(epoch FROM clock_timestamp())::float8 AS now_s,
        EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = %(user_id)s
                   AND paused_until > clock_timestamp()) AS is_paused,
-       f.id, f.secret, f.last_step, f.confirmed_at IS NOT NULL AS is_confirmed
+       f.id, f.secret, f.confirmed_at IS NOT NULL AS is_confirmed
   FROM identity.users AS u
   JOIN identity.tenants AS t ON t.id = u.tenant_id
   LEFT JOIN identity.factors AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
@@ -187,7 +185,7 @@ DELETE FROM identity.factors
 WITH confirmed AS (
     UPDATE identity.factors
        SET confirmed_at = clock_timestamp(), last_step = %(step)s
-     WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND last_step < %(step)s
+     WHERE tenant_id = %(tenant_id)s AND id = %(id)s
     RETURNING {columns(Factor, but=("recovery_codes_left",))}
 ), codes AS (
     INSERT INTO identity.recovery_codes (tenant_id, hash, factor_id)
@@ -254,9 +252,7 @@ class FactorStore(Store[Factor]):
         """None where there is no such user."""
         rows = await self._run(HOLD, tenant_id, user_id=user_id)
         factors = {
-            each["is_confirmed"]: SealedFactor(each["id"], each["secret"], each["last_step"])
-            for each in rows
-            if each["id"] is not None
+            each["is_confirmed"]: SealedFactor(each["id"], each["secret"]) for each in rows if each["id"] is not None
         }
         told = ("username", "issuer", "settings", "is_paused", "now_s")
         for found in rows:

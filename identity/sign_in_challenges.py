@@ -63,12 +63,16 @@ SELECT t.id AS tenant_id, t.ref, c.user_id, c.app_id, c.scopes, c.password_chang
        AND u.status = 'active' AND u.deleted_at IS NULL
   JOIN identity.passwords AS p ON p.tenant_id = c.tenant_id AND p.user_id = c.user_id
        AND p.changed_at = c.password_changed_at
+  JOIN identity.apps AS a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
+       AND a.status = 'active' AND a.deleted_at IS NULL
+  JOIN identity.user_apps AS access ON access.tenant_id = c.tenant_id AND access.app_id = c.app_id
+       AND access.user_id = c.user_id AND access.status = 'active'
  WHERE c.tenant_id = %(tenant_id)s AND c.token_hash = %(token_hash)s AND c.expires_at > clock_timestamp()
 """
 
 TAKE = """
 DELETE FROM identity.sign_in_challenges
- WHERE tenant_id = %(tenant_id)s AND token_hash = %(token_hash)s AND expires_at > clock_timestamp()
+ WHERE tenant_id = %(tenant_id)s AND token_hash = %(token_hash)s
 RETURNING user_id
 """
 

@@ -58,11 +58,13 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
     return Answer(201, enrolled, f"{call.request.url.path}/{enrolled.id}")
 
 
-@table.action(
+@table.post(
     f"{ONE}/confirm",
     scope="users:write",
     takes=Confirmation,
     answers=Confirmed,
+    status=200,
+    action=True,
     by_oneself=True,
     max_body=MAX_VERIFY_BYTES,
     raises=("already_confirmed", *JUDGED),
@@ -127,24 +129,20 @@ async def reset_factors(call: Call[None], tenant_id: str, user_id: str) -> Facto
     For who has lost theirs: takes all of them away, the recovery codes, and each sign-in that waits for one. Nobody
     does that to themselves.
     """
-    if _is_oneself(call, user_id):
+    if call.principal.is_user(tenant_id, user_id):
         raise Forbidden("insufficient_rank", "One's own second factor is removed by a code of it.")
     await must_outrank_owner(call, user_id)
     return await call.stores.factors.reset(tenant_id, user_id)
 
 
-def _is_oneself(call: Call[Any], user_id: str) -> bool:
-    return call.principal.user_id == user_id and call.principal.tenant_id == call.path["tenant_id"]
-
-
 async def _must_outrank_another(call: Call[Any], user_id: str) -> None:
-    if not _is_oneself(call, user_id):
+    if not call.principal.is_user(call.path["tenant_id"], user_id):
         await must_outrank_owner(call, user_id)
 
 
 async def _may_replace(call: Call[Any], tx: Stores, held: Held, proof: Proof) -> bool:
     """Who took somebody's session must not take their second factor with it."""
-    if held.confirmed is None or not _is_oneself(call, held.user_id):
+    if held.confirmed is None or not call.principal.is_user(held.tenant_id, held.user_id):
         return True
     return await tx.factors.prove(held, proof, call.service.secret_keys)
 

@@ -23,7 +23,7 @@ async def judge_tenant(call: Call[Any]) -> None:
 
 
 def judge_scope(call: Call[Any]) -> None:
-    if call.route.by_oneself and call.principal.user_id == call.path["user_id"]:
+    if call.route.by_oneself and call.principal.is_user(call.path["tenant_id"], call.path["user_id"]):
         return
     if call.route.scope == "keys:verify" and call.principal.may_verify_some:
         return

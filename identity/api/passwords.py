@@ -71,7 +71,7 @@ async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: 
     By the user with an access token of the app `identity`, or for them. Ends all their sessions. A wrong old password
     counts as a failed sign-in.
     """
-    if call.principal.user_id != user_id:
+    if not call.principal.is_user(tenant_id, user_id):
         await must_outrank_owner(call, user_id)
     service, stores = call.service, call.stores
     await admit(service, call.request, tenant_id)

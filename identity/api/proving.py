@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from identity.api.call import Service
 from identity.errors import Unauthenticated
@@ -56,12 +58,16 @@ async def challenge(stores: Stores, holder: Holder, new: NewSession) -> MfaRequi
     return SignInFailed() if token is None else MfaRequired(token, is_enrolled=holder.has_factor)
 
 
+_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+"""Of one user's answers one at a time asks the database: they wait for each other there, and would hold up the rest."""
+
+
 async def prove(
     service: Service, stores: Stores, tenant_id: str, ref: str, new: NewSession, proof: Proof, token: str | None = None
 ) -> Proved:
     """A session for a code, and for a challenge's token where the password was given before; both are then used up.
     SignInFailed where there is none; a wrong code counts, before the next one is judged."""
-    async with stores.transaction() as tx:
+    async with _turns.setdefault((tenant_id, new.user_id), asyncio.Lock()), stores.transaction() as tx:
         held = await tx.factors.hold(tenant_id, new.user_id)
         opened = None if held is None else await _open(service, tx, held, proof, enrols=token is not None)
         if opened is not None:

@@ -9,13 +9,16 @@ import httpx2
 
 MEMBERS = {"type", "title", "status", "detail", "code", "instance"}
 
+MORE = {"mfa_required": ("mfa_token", "expires_in", "enrolled")}
+"""What goes on from a problem."""
+
 
 def problem(answer: httpx2.Response) -> dict[str, Any]:
     """The problem that this answer is; an AssertionError where it is none, or one of ours."""
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     found: dict[str, Any] = answer.json()
-    assert found.keys() - {"errors"} == MEMBERS
+    assert found.keys() - {"errors", *MORE.get(found["code"], ())} == MEMBERS
     assert found["status"] == answer.status_code
     assert found["title"] == HTTPStatus(answer.status_code).phrase
     assert found["instance"] == answer.headers["X-Request-Id"]

@@ -12,6 +12,8 @@ import pytest
 
 from identity.api import make_app
 from identity.settings import Settings
+from identity.sign_in_challenges import NewChallenge
+from identity.stores import Stores
 from identity.user_apps import Grant
 from tests.conftest import PASSWORD, Api, Organisation
 
@@ -48,6 +50,15 @@ class People:
     async def refresh(self, token: str, app_id: str = "shop") -> httpx2.Response:
         form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": f"{self.org.id}/{app_id}"}
         return await self.org.client.post("/oauth/token", data=form)
+
+    async def challenge(self, stores: Stores | None = None) -> str:
+        """As if she had given her password: a token that waits for her second factor."""
+        holder = await self.org.stores.passwords.find(self.org.id, user_id="ana")
+        assert holder is not None
+        new = NewChallenge("ana", "shop", None, holder.changed_at)
+        token = await (stores or self.org.stores).challenges.create(self.org.id, holder.ref, new)
+        assert token is not None
+        return token
 
     async def session_ids(self) -> list[str]:
         return [each.id for each in (await self.org.stores.sessions.list(self.org.id, "ana")).items]

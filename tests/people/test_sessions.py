@@ -76,6 +76,7 @@ SWEPT: dict[str, tuple[str, Callable[[Stores], Callable[..., Awaitable[int]]]]] 
     "sessions": ("expires_at = now() - interval '1 s'", lambda s: s.sessions.sweep),
     "refresh_tokens": ("expires_at = now() - interval '1 s'", lambda s: s.sessions.sweep_tokens),
     "password_resets": ("expires_at = now() - interval '1 s'", lambda s: s.passwords.sweep),
+    "sign_in_challenges": ("expires_at = now() - interval '1 s'", lambda s: s.challenges.sweep),
     "sign_in_failures": ("failed_at = now() - interval '2 days'", lambda s: s.sign_ins.sweep),
 }
 
@@ -88,6 +89,7 @@ async def test_what_has_expired_is_swept_and_nothing_else(
     for each in (people, other):
         await each.org.admin.post(f"{each.ana}/password-reset")
         await each.sign_in("wrong")
+        await each.challenge()
     expire, sweep = SWEPT[table]
     execute(database.admin_url, f"UPDATE identity.{table} SET {expire} WHERE tenant_id = %s", people.org.id)
     stores: Stores = people.org.stores

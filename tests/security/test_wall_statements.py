@@ -20,6 +20,7 @@ from identity import (
     app_keys,
     apps,
     branches,
+    factors,
     key_credits,
     key_imports,
     key_leaks,
@@ -27,6 +28,7 @@ from identity import (
     key_usage,
     passwords,
     sessions,
+    sign_in_challenges,
     sign_ins,
     tenants,
     user_apps,
@@ -56,6 +58,8 @@ MODULES = (
     passwords,
     sessions,
     sign_ins,
+    factors,
+    sign_in_challenges,
 )
 NO_TENANTS = {"sign_ins.TAKE"}
 """Of a table that is nobody's; and no service may run it but as the platform."""
@@ -93,6 +97,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         **dict.fromkeys((app_keys, key_rotations, key_credits), org.key.id),
         key_leaks: org.key.id,
         sessions: org.signed_in.session.session_id,
+        factors: org.factor_id,
     }.get(module)
     row: dict[str, Any] = {
         "id": id,
@@ -130,8 +135,13 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}
     given |= {"successor_hash": sha256(b"successor").digest(), "successor": b"sealed", "lost_answer_s": 10}
     given |= {"failures": 3, "window_s": 900, "pause_s": 60, "longest_s": 86_400, **asdict(LIFETIMES)}
+    given |= {"factor_id": None, "password_changed_at": CHANGED_AT, "lifetime_s": 600, "secret": b"sealed", "step": 1}
     if module is sign_ins:
         given |= {"name": "ana"}
+    if module is factors:
+        given |= {"hash": sha256(b"code").digest()}
+    if module is sign_in_challenges:
+        given |= {"token_hash": sha256(b"challenge").digest()}
     patch = {"key": id, "changes": CHANGES}
     rows = [CHANGES | row | patch]
     if module is key_imports:  # which tells only of rows that miss something

@@ -125,15 +125,20 @@ def use_everything(database: Database, org: Organisation) -> None:
         "UPDATE identity.passwords SET changed_at = %(changed_at)s WHERE tenant_id = %(id)s",
         "INSERT INTO identity.password_resets (tenant_id, user_id, token_hash) VALUES (%(id)s, 'ana', sha256('reset'))",
         "INSERT INTO identity.sign_in_failures (tenant_id, name, failures) VALUES (%(id)s, 'ana', 3)",
-        "INSERT INTO identity.factors (tenant_id, id, user_id, secret) VALUES (%(id)s, 'totp', 'ana', 'sealed')",
-        "INSERT INTO identity.recovery_codes (tenant_id, hash, factor_id) VALUES (%(id)s, sha256('code'), 'totp')",
+        """INSERT INTO identity.recovery_codes (tenant_id, hash, factor_id)
+           VALUES (%(id)s, sha256('code'), %(factor_id)s)""",
         """INSERT INTO identity.sign_in_challenges (tenant_id, token_hash, app_id, user_id, password_changed_at,
                                                     expires_at)
            VALUES (%(id)s, sha256('challenge'), 'shop', 'ana', %(changed_at)s, 'infinity')""",
         """INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
            VALUES (%(id)s, sha256('refresh'), %(session_id)s, 'infinity')""",
     )
-    given = {"id": org.id, "session_id": org.signed_in.session.session_id, "changed_at": CHANGED_AT}
+    given = {
+        "id": org.id,
+        "factor_id": org.factor_id,
+        "session_id": org.signed_in.session.session_id,
+        "changed_at": CHANGED_AT,
+    }
     with psycopg.connect(database.admin_url) as connection:
         for statement in statements:
             connection.execute(statement.encode(), given)
