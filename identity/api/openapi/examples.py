@@ -315,9 +315,7 @@ EXAMPLES: dict[str, Example] = {
     "get_session": _answered(_SESSION),
     "end_session": _answered(_SESSION),
     "end_sessions": _answered(SessionsEnded(sessions_ended=(SESSION_ID,), refresh_tokens_ended=1)),
-    "revoke_access": _answered(
-        RevokedUserApp(**dict(_ACCESS), receipt=_RECEIPT), status="revoked", revoked_at=LATER
-    ),
+    "revoke_access": _answered(RevokedUserApp(**dict(_ACCESS), receipt=_RECEIPT), status="revoked", revoked_at=LATER),
     "list_factors": _page(_FACTOR),
     "get_factor": _answered(_FACTOR),
     "enrol_factor": _answered(_ENROLLED),
