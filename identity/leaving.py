@@ -46,7 +46,8 @@ held AS (
     SELECT jsonb_build_object(
            'sessions_ended', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM held WHERE is_live),
            'refresh_tokens_ended', (SELECT count(*) FROM identity.refresh_tokens
-                                     WHERE tenant_id = %(tenant_id)s AND session_id IN (SELECT id FROM held WHERE is_live)
+                                     WHERE tenant_id = %(tenant_id)s
+                                       AND session_id IN (SELECT id FROM held WHERE is_live)
                                        AND consumed_at IS NULL AND expires_at > clock_timestamp()),
            'keys_stopped', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM keys),
            'access_stopped', (SELECT coalesce(jsonb_agg(app_id ORDER BY app_id), '[]') FROM access)) AS receipt

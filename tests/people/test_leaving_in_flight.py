@@ -1,5 +1,5 @@
-"""Every credential that somebody holds, presented over and over on two workers while they leave: whatever was sent after
-the answer is refused."""
+"""Every credential that somebody holds, presented over and over on two workers while they leave: whatever was sent
+after the answer is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 import httpx2
 import pytest
