@@ -67,11 +67,14 @@ SELECT date_trunc(%(by)s, hour, 'UTC') AS at, code, sum(count)::bigint AS count
 """
 
 
-# Three statements: after an OR the keys of an app would be looked up again for each count.
+# A statement each: after an OR the keys of an app would be looked up again for each count.
 COUNTS = _counts("")
 COUNTS_OF_KEY = _counts("AND key_id = %(key_id)s")
 COUNTS_OF_APP = _counts(
     "AND key_id IN (SELECT id FROM identity.app_keys WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s)"
+)
+COUNTS_OF_USER = _counts(
+    "AND key_id IN (SELECT id FROM identity.app_keys WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s)"
 )
 
 SWEEP = sweep("key_usage", "tenant_id, key_id, hour, code", "hour", "usage_days")
@@ -98,6 +101,11 @@ class KeyUsageStore(Store[UsageCount]):
             statement = COUNTS_OF_APP
         found = await self._rows(statement, tenant_id, app_id=app_id, key_id=key_id, by=where.by, start=start, end=end)
         return UsageCounts(items=found)
+
+    async def of_user(self, tenant_id: str, user_id: str, *, since: datetime) -> list[UsageCount]:
+        """By days, of all keys that the user owns."""
+        now = datetime.now(UTC)
+        return await self._rows(COUNTS_OF_USER, tenant_id, user_id=user_id, by="day", start=since, end=now)
 
     async def sweep(self, *, after: str, limit: int, days: int, tenants: int | None = None) -> Swept:
         """Takes up to that many counts away of tenants after that one, older than the days that each keeps them.

@@ -76,17 +76,6 @@ DELETE FROM identity.sign_in_challenges
 RETURNING user_id
 """
 
-END_OF_USER = """
-DELETE FROM identity.sign_in_challenges
- WHERE tenant_id = %(tenant_id)s
-   AND token_hash IN (
-       SELECT token_hash FROM identity.sign_in_challenges
-        WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
-          AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)
-        ORDER BY token_hash FOR UPDATE)
-RETURNING token_hash
-"""
-
 # By one worker at a time, as all sweeps.
 SWEEP = """
 DELETE FROM identity.sign_in_challenges
@@ -116,10 +105,6 @@ class ChallengeStore(Store[Challenge]):
     async def take(self, tenant_id: str, token: str) -> bool:
         """It is answered, once."""
         return bool(await self._run(TAKE, tenant_id, token_hash=hash_token(token)))
-
-    async def end_all(self, tenant_id: str, user_id: str, *, app_id: str | None = None) -> int:
-        """Of a user, or of a user in one app; how many it was. As sessions end: after what takes away their ground."""
-        return len(await self._run(END_OF_USER, tenant_id, user_id=user_id, app_id=app_id))
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many of all tenants away that have expired; how many it took."""

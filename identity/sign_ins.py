@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from identity.db import Row, Store
+from identity.db import Row, Store, columns
 
 LONGEST_PAUSE_S = 86_400
 
@@ -87,10 +87,20 @@ DELETE FROM identity.sign_in_limits
 RETURNING subject
 """
 
+FIND = f"""
+SELECT {columns(SignInFailures)}
+  FROM identity.sign_in_failures
+ WHERE tenant_id = %(tenant_id)s AND name = %(user_id)s
+"""
+
 
 class SignInStore(Store[SignInFailures]):
     row = SignInFailures
     noun = "sign_in"
+
+    async def find(self, tenant_id: str, user_id: str) -> SignInFailures | None:
+        """None where the last password was right."""
+        return await self._first(FIND, tenant_id, user_id=user_id)
 
     async def take(self, address: Rate, tenant: Rate) -> bool:
         """One of what an address, and then of what a tenant may try; False where either has none left."""

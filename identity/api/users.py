@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from identity import exports
 from identity.api.call import Answer, Call
 from identity.api.rank import must_outrank_owner
 from identity.api.routes import Table
+from identity.auth import must_hold
 from identity.db import Page
+from identity.exports import UserExport
 from identity.users import LeavingUser, NewUser, User, UserChanges, UserFilter
 
 table = Table("users")
@@ -37,6 +40,18 @@ async def create_user(call: Call[NewUser], tenant_id: str) -> Answer:
 async def get_user(call: Call[None], tenant_id: str, user_id: str) -> User:
     """Get a user."""
     return await call.stores.users.get(tenant_id, user_id)
+
+
+@table.get(f"{ONE}/export", scope="users:read", answers=UserExport, action=True, by_oneself=True, called="export-one")
+async def export_user(call: Call[None], tenant_id: str, user_id: str) -> UserExport:
+    """Export all that is held on a user.
+
+    Their record, access, keys, sessions, second factors, and how their keys were used in the last year; no secrets.
+    Others than the user themselves need keys:read for it too.
+    """
+    if call.principal.user_id != user_id:
+        must_hold(call.principal, "keys:read")
+    return await exports.export_user(call.stores, tenant_id, user_id)
 
 
 @table.put(ONE, scope="users:write", takes=NewUser, answers=User, raises=("insufficient_rank",))

@@ -35,6 +35,8 @@ def sufficient(route: Route) -> set[str]:
     """Said here once more, by hand, so that the rule in the code has something to be held against."""
     if route.scope == "keys:verify":
         return {"*", "keys:verify", "keys:verify/shop"}
+    if route.name == "export_user":  # users:read and keys:read
+        return {"*"}
     return {"*", route.scope, route.scope.replace(":read", ":write")}
 
 

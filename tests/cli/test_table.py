@@ -144,7 +144,7 @@ async def test_it_answers_the_apis_own_record(route: Route, org: Organisation, s
     text, admin_key = record.pop("key", None), record.pop("admin_key", None)
     assert ("key" in route.answers.model_fields) == (text is not None)
     assert admin_key is None
-    for once in ("secret", "otpauth_uri"):
+    for once in ("secret", "otpauth_uri", "receipt"):
         assert (once in route.answers.model_fields) == (record.pop(once, None) is not None)
     assert record == await told(route, org, platform, record)
 

@@ -18,6 +18,7 @@ from identity.api.well_known import Metadata, PublicKey, PublicKeys
 from identity.app_keys import AppKey, IssuedKey
 from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
+from identity.exports import UserExport
 from identity.factors import Confirmed, Enrolled, Factor, FactorsReset
 from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
@@ -285,6 +286,19 @@ EXAMPLES: dict[str, Example] = {
     ),
     "delete_user": _answered(_LEAVING, deleted_at=LATER),
     "suspend_user": _answered(_LEAVING, status="suspended"),
+    "export_user": _answered(
+        UserExport(
+            exported_at=AT,
+            user=_USER,
+            password_changed_at=AT,
+            failures=None,
+            access=(_ACCESS,),
+            keys=(_KEY,),
+            sessions=(_SESSION,),
+            factors=(_FACTOR.model_copy(update={"confirmed_at": None, "recovery_codes_left": 0}),),
+            usage=(),
+        )
+    ),
     "list_users": _page(_USER),
     "create_user": Example(_USER_GIVEN, _shown(_USER, last_login_at=None)),
     "put_user": Example(_without_id(_USER_GIVEN, full_name="Ana Ruiz"), _shown(_USER, full_name="Ana Ruiz")),
