@@ -273,17 +273,13 @@ async def test_a_reset_takes_all_of_it_away_and_what_waits_for_it(people: People
 async def test_who_ends_what_it_hangs_on_waits_for_one_that_is_being_made(people: People) -> None:
     """And then sees it: suspended and active again, nobody goes on from before."""
     stores, id = people.org.stores, people.org.id
-
-    async def ending() -> int:
-        async with stores.transaction() as tx:
-            await tx.users.suspend(id, "ana")
-            return await tx.challenges.end_all(id, "ana")
-
     async with stores.transaction() as tx:
-        await people.challenge(tx)
-        task = asyncio.ensure_future(ending())
+        token = await people.challenge(tx)
+        task = asyncio.ensure_future(stores.users.suspend(id, "ana"))
         assert await waits(task)
-    assert await task == 1
+    await task
+    await stores.users.activate(id, "ana")
+    assert told(await answer(people, token, "mfa/enrol")) == FAILED
 
 
 ENDS: dict[str, Any] = {
@@ -292,7 +288,6 @@ ENDS: dict[str, Any] = {
     "access revoked": lambda p, s: s.user_apps.revoke(p.org.id, "shop", "ana"),
     "tenant suspended": lambda p, s: s.tenants.suspend(p.org.id),
     "app disabled": lambda p, s: s.apps.disable(p.org.id, "shop"),
-    "all challenges ended": lambda p, s: s.challenges.end_all(p.org.id, "ana", app_id="shop"),
 }
 
 
