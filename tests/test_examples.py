@@ -218,6 +218,7 @@ def test_people_sign_in_at_the_form_and_out_again(browser: httpx2.Client, platfo
     assert (welcome.url.path, "ana may orders:read<" in welcome.text) == ("/", True)
     kept = welcome.history[0].headers.get_list("set-cookie")
     assert all("HttpOnly" in cookie and "SameSite=lax" in cookie for cookie in kept)
+    assert ["Max-Age=300" in cookie for cookie in kept] == [True, False]
     assert "Three orders" in browser.get("/orders").text
     [session] = platform.get("/acme/users/ana/sessions").json()["items"]
     assert session["user_agent"] == "Browser/1"
