@@ -18,6 +18,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import httpx2
+import jwt as pyjwt
 import pytest
 
 from tests import chromium
@@ -217,6 +218,7 @@ def test_people_sign_in_at_the_form_and_out_again(browser: httpx2.Client, platfo
     assert (welcome.url.path, "ana may orders:read<" in welcome.text) == ("/", True)
     kept = welcome.history[0].headers.get_list("set-cookie")
     assert all("HttpOnly" in cookie and "SameSite=lax" in cookie for cookie in kept)
+    assert ["Max-Age=300" in cookie for cookie in kept] == [True, False]
     assert "Three orders" in browser.get("/orders").text
     [session] = platform.get("/acme/users/ana/sessions").json()["items"]
     assert session["user_agent"] == "Browser/1"
@@ -312,13 +314,24 @@ def test_it_works_in_a_real_browser_and_no_other_site_can_use_it(shop: str) -> N
         tab.wait_for("Password")
 
 
-async def test_an_outage_signs_nobody_out() -> None:
+@pytest.mark.parametrize("status", [None, 503, 429])
+async def test_an_outage_signs_nobody_out(status: int | None) -> None:
+    """Whether Identity cannot be reached, or says that it cannot."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     metadata = {"issuer": nowhere} | dict.fromkeys(("token_endpoint", "revocation_endpoint", "jwks_uri"), nowhere)
     app = runpy.run_path(str(EXAMPLES / "sign_in.py"))["make_app"](metadata, "acme/shop")
-    kept = {"refresh_token": "kept"}
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://shop", cookies=kept) as one:
-        for method, path in (("GET", "/"), ("POST", "/sign-in"), ("POST", "/sign-out")):
+    if status is not None:
+        answers = httpx2.MockTransport(lambda _: httpx2.Response(status))
+        app.state.identity._http = httpx2.AsyncClient(transport=answers)
+    of_unknown_key = pyjwt.encode({}, "k" * 32, headers={"kid": "k"})
+    transport = httpx2.ASGITransport(app=app)
+    for kept, method, path in (
+        ({"refresh_token": "kept"}, "GET", "/"),
+        ({"refresh_token": "kept"}, "POST", "/sign-out"),
+        ({"access_token": of_unknown_key}, "GET", "/"),
+        ({}, "POST", "/sign-in"),
+    ):
+        async with httpx2.AsyncClient(transport=transport, base_url="http://shop", cookies=kept) as one:
             answer = await one.request(method, path)
             assert (answer.status_code, "set-cookie" in answer.headers) == (503, False)
 
