@@ -14,6 +14,7 @@ import pyotp
 from pydantic import StringConstraints
 
 from identity.db import Page, Row, Store, columns
+from identity.errors import NotFound
 from identity.fields import Given
 from identity.sealing import Sealing
 
@@ -298,4 +299,4 @@ class FactorStore(Store[Factor]):
         """All factors of a user, and all sign-ins that wait for one."""
         for found in await self._run(RESET, tenant_id, user_id=user_id):
             return FactorsReset(**found)
-        raise self.not_found()
+        raise NotFound("user_not_found", "No such user.")

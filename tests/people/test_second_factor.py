@@ -268,6 +268,8 @@ async def test_a_reset_takes_all_of_it_away_and_what_waits_for_it(people: People
     for given in ({"totp": code(factor["secret"], 1)}, {"recovery_code": factor["recovery_codes"][0]}):
         assert told(await answer(people, token, **given)) == FAILED
     assert (await people.sign_in()).status_code == 201
+    nobodys = await people.org.admin.post(f"{people.org.path}/users/nobody/reset-factors")
+    assert told(nobodys) == (404, "user_not_found")
 
 
 async def test_who_ends_what_it_hangs_on_waits_for_one_that_is_being_made(people: People) -> None:
