@@ -45,6 +45,9 @@ WITH may AS (
       JOIN identity.passwords AS p ON p.tenant_id = u.tenant_id AND p.user_id = u.id
            AND p.changed_at = %(password_changed_at)s
      WHERE u.tenant_id = %(tenant_id)s AND u.id = %(user_id)s AND u.status = 'active' AND u.deleted_at IS NULL
+       AND NOT EXISTS (SELECT FROM identity.sign_in_failures AS failed
+                        WHERE failed.tenant_id = %(tenant_id)s AND failed.name = %(user_id)s
+                          AND failed.paused_until > clock_timestamp())
        FOR SHARE OF u, access, p
 )
 INSERT INTO identity.sign_in_challenges (tenant_id, token_hash, app_id, user_id, scopes, password_changed_at,

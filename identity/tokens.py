@@ -21,6 +21,8 @@ ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
 OURS = re.compile(r"[\w-]{1,300}\.[\w-]{1,32000}\.[\w-]{86}", re.ASCII)
 """Header, claims and an Ed25519 signature. Longer ones are not even decoded."""
+UNREADABLE = (JoseError, ValidationError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""joserfc takes a header for an object, whatever JSON it is."""
 HEADER = {"alg", "typ", "kid"}
 """All that a header of ours names: what else one may say of keys (jku, jwk, x5u), or ask for (crit), is refused."""
 REMEMBERED_S = 10.0
@@ -181,13 +183,18 @@ class Tokens:
             return None
         try:
             header = extract_compact(text.encode(), registry=_ALGORITHMS).headers()
-            if header.keys() != HEADER or header["typ"] != TYPE or not isinstance(header["kid"], str):
+            if (
+                not isinstance(header, dict)
+                or header.keys() != HEADER
+                or header["typ"] != TYPE
+                or not isinstance(header["kid"], str)
+            ):
                 return None
             key = await self.keys.find(header["kid"])
             if key is None:
                 return None
             claims = Claims.model_validate(jwt.decode(text, key, registry=_ALGORITHMS).claims)
-        except (JoseError, ValidationError):
+        except UNREADABLE:
             return None
         return claims if self._is_good(claims) and app_id in (None, claims.app_id) else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -47,7 +48,7 @@ async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) ->
     Ends all their sessions. Of a user who may manage, the caller must hold all that they may do. If-Match is about the
     user; `If-None-Match: *` sets only a first password.
     """
-    await must_outrank_owner(call, user_id)
+    await _must_outrank_another(call, user_id)
     holder = await _holder(call)
     if call.only_creates and holder.hash is not None:
         raise there_is_one()
@@ -95,7 +96,7 @@ async def reset_password(call: Call[NewReset], tenant_id: str, user_id: str) -> 
 
     Good once, for an hour, in place of the one before it. Send it to the user: whoever has it may set the password.
     """
-    await must_outrank_owner(call, user_id)
+    await _must_outrank_another(call, user_id)
     return await call.stores.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
 
 
@@ -142,3 +143,10 @@ async def _hashed(service: Service, holder: Holder, password: SecretStr) -> str:
 def _not_good() -> Invalid:
     detail = "is not known, was used or replaced, or has expired"
     return Invalid("reset_not_good", f"The token {detail}.", errors=(FieldError(detail, pointer="/token"),))
+
+
+async def _must_outrank_another(call: Call[Any], user_id: str) -> None:
+    """Who took somebody's session must not take their account with it."""
+    if call.principal.is_user(call.path["tenant_id"], user_id):
+        raise Forbidden("insufficient_rank", "One's own password is changed by POST, with the old one.")
+    await must_outrank_owner(call, user_id)

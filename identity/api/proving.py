@@ -72,10 +72,11 @@ async def prove(
         opened = None if held is None else await _open(service, tx, held, proof, enrols=token is not None)
         if opened is not None:
             factor_id, recovery_codes = opened
-            if token is not None and not await tx.challenges.take(tenant_id, token):
-                raise SignInFailed
             found = await tx.sessions.create(tenant_id, ref, replace(new, factor_id=factor_id), LIFETIMES)
             if found is None:
+                raise SignInFailed
+            # Last: whoever takes access away holds that first, and then wants what waits for it.
+            if token is not None and not await tx.challenges.take(tenant_id, token):
                 raise SignInFailed
             return Proved(found, recovery_codes)
         if held is not None:

@@ -49,7 +49,7 @@ async def export_user(call: Call[None], tenant_id: str, user_id: str) -> UserExp
     Their record, access, keys, sessions, second factors, and how their keys were used in the last year; no secrets.
     Others than the user themselves need keys:read for it too.
     """
-    if call.principal.user_id != user_id:
+    if not call.principal.is_user(tenant_id, user_id):
         must_hold(call.principal, "keys:read")
     return await exports.export_user(call.stores, tenant_id, user_id)
 

@@ -213,3 +213,16 @@ async def test_a_token_is_good_here_and_the_last_one_alone(people: People, other
     assert told(await redeem(people, last, org=other_org)) == (400, "reset_not_good")
     await put(people, PASSWORD)
     assert told(await redeem(people, last)) == (400, "reset_not_good"), "another password was set meanwhile"
+
+
+async def test_one_sets_ones_own_by_the_old_one_alone(people: People) -> None:
+    """Whoever took somebody's session would else have their account."""
+    await people.org.stores.user_apps.grant(people.org.id, IDENTITY, "ana", Grant(scopes=("users:write",)))
+    given = {"login": "ana", "password": PASSWORD, "app_id": IDENTITY}
+    began = await people.api.post(f"{people.org.path}/sessions", given)
+    ana = Api(people.org.client, began.json()["access_token"])
+    for answer in (
+        await ana.put(f"{people.ana}/password", {"password": "another one that is long"}),
+        await ana.post(f"{people.ana}/password-reset", {}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_rank")

@@ -15,6 +15,7 @@ from identity.apps import IDENTITY
 from identity.factors import Proof, find_step
 from identity.sessions import NewSession
 from identity.settings import Settings
+from identity.sign_in_challenges import NewChallenge
 from identity.stores import LIFETIMES
 from identity.tenants import PLATFORM
 from identity.user_apps import Grant
@@ -140,6 +141,15 @@ async def test_codes_of_one_user_are_judged_one_after_another(people: People) ->
         assert await waits(task)
         await tx.sign_ins.failed(id, "ana", failures=1, window_s=900, pause_s=60)
     assert await task is True
+
+
+async def test_a_right_guess_that_a_pause_overtook_is_told_nothing(people: People) -> None:
+    stores, id = people.org.stores, people.org.id
+    holder = await stores.passwords.find(id, user_id="ana")
+    assert holder is not None
+    await stores.sign_ins.failed(id, "ana", failures=1, window_s=900, pause_s=60)
+    new = NewChallenge("ana", "shop", None, holder.changed_at)
+    assert await stores.challenges.create(id, holder.ref, new) is None
 
 
 async def test_one_answer_to_a_challenge_gets_in(people: People) -> None:
@@ -368,6 +378,11 @@ async def test_the_platforms_own_users_are_nobody_elsewhere(people: People, plat
         assert (await namesake.get(f"/v1/tenants/{PLATFORM}/users/ana/{path}")).status_code == 200
         assert told(await namesake.get(f"{people.ana}/{path}")) == (403, "insufficient_scope")
     assert told(await namesake.post(f"{people.ana}/factors")) == (403, "insufficient_scope")
+    await stores.user_apps.grant(PLATFORM, IDENTITY, "ana", Grant(scopes=("users:read",)))
+    namesake = Api(
+        people.org.client, (await people.api.post(f"/v1/tenants/{PLATFORM}/sessions", given)).json()["access_token"]
+    )
+    assert told(await namesake.get(f"{people.ana}/export")) == (403, "insufficient_scope")
 
 
 async def test_secrets_and_codes_are_in_no_log_no_problem_and_no_dump(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -41,6 +42,13 @@ def with_public_key(good: Forger) -> list[str]:
 FORGERIES: dict[str, Callable[[Forger], str | list[str]]] = {
     "none": lambda good: [good({"alg": each}, sign=lambda _: b"") for each in ("none", "None", "NONE", "")],
     "none, with a signature": lambda good: good({"alg": "none"}),
+    "a header that is no object": lambda good: [
+        ".".join([segment(json.dumps(head).encode()), segment(b"{}"), "A" * 86])
+        for head in (["alg"], "alg", ["alg", "b64"], 7, None, [], [["alg"]])
+    ],
+    "members that are no text": lambda good: [
+        good({name: each}) for name in ("kid", "typ") for each in (["x"], {"x": 1}, 1)
+    ],
     "the signature left out": lambda good: good().rpartition(".")[0] + ".",
     "HS256 with the public key": with_public_key,
     "another signature": lambda good: good(sign=by_another),
