@@ -8,6 +8,7 @@ import time
 from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,10 +19,12 @@ from identity.api.plain import MAX_BYTES, Plain, read_asked
 from identity.api.problems import edge_headers
 from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
-from identity.api.whole import WholeRequest
+from identity.api.whole import HEAD_ENDS, WholeRequest
+from identity.api.whole import Head as KnownHead
 from identity.auth import Principal, whose
 from identity.verify import Known, Verifier
 from identity.verify.batch import Batch
+from identity.verify.verifier import digest
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
@@ -36,6 +39,7 @@ class HotPath:
     paths = frozenset((VERIFY, VERIFY_BATCH))
 
     def __init__(self, envelope: Envelope) -> None:
+        self.heads: dict[bytes, KnownHead] = {}
         self.envelope = envelope
         self.app = envelope.app
         self._tasks: set[Task[None]] = set()
@@ -43,24 +47,24 @@ class HotPath:
     def take(self, request: WholeRequest) -> bool:
         """What is remembered is answered once it is proved, without a task."""
         started_s = time.perf_counter()
-        head, asked = _head(request.headers), read_asked(request.path, bytes(request.body))
-        if head is None or asked is None:
+        asked = read_asked(request.path, request.body)
+        head = None if asked is None else _head_of(request)
+        if asked is None or head is None:
             return False
-        credential, id = head
-        if (known := self._remembered(credential, asked)) and request.path == VERIFY:
+        known = self._remembered(head, asked[0]) if request.path == VERIFY else None
+        if known is not None:
             proof = self.app.state.service.verifier.prove(known)
-            proof.then(partial(self._proved, request, known, asked[0], id, started_s))
+            proof.then(partial(self._proved, request, known, asked[0], head.id, started_s))
         else:
-            task = get_running_loop().create_task(self._look_up(request, credential, asked, id, started_s))
+            task = get_running_loop().create_task(self._look_up(request, head, asked, started_s))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return True
 
-    def _remembered(self, credential: str, asked: Sequence[Plain]) -> list[Known] | None:
+    def _remembered(self, head: Head, what: Plain) -> list[Known] | None:
         """The caller and a key that takes nothing; None where more is to be done than to prove them."""
         verifier: Verifier = self.app.state.service.verifier
-        what = asked[0]
-        known = verifier.remembered((credential, what.key)) if verifier.is_open else None
+        known = verifier.remembered((head.digest, digest(what.key))) if verifier.is_open else None
         if known is None or what.tenant_id is not None or known[1].is_limited or _allowed(known[0]) is None:
             return None
         return known
@@ -79,20 +83,18 @@ class HotPath:
         except Exception as error:  # noqa: BLE001 - which the envelope tells
             request.hand_on(partial(self.envelope.around, _raising(error)))
 
-    async def _look_up(
-        self, request: WholeRequest, credential: str, asked: Sequence[Plain], id: str, started_s: float
-    ) -> None:
+    async def _look_up(self, request: WholeRequest, head: Head, asked: Sequence[Plain], started_s: float) -> None:
         try:
-            caller, told = await self._told(credential, asked)
+            caller, told = await self._told(head.credential, asked, request.path)
             if caller is None:
                 request.hand_on()
             else:
-                self._answer(request, caller, told[0] if request.path == VERIFY else items(told), id, started_s)
+                self._answer(request, caller, told, head.id, started_s)
         except Exception as error:  # noqa: BLE001 - likewise
             request.hand_on(partial(self.envelope.around, _raising(error)))
 
     def _answer(self, request: WholeRequest, caller: Principal, told: bytes, id: str, started_s: float) -> None:
-        request.answer(_head_of(id, told), told)
+        request.answer(_lines(id, told), told)
         self._seen(request.path, id, caller, started_s, request.as_scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +103,6 @@ class HotPath:
             await self.envelope(scope, receive, send)
             return
         started_s = time.perf_counter()
-        credential, id = head
         path = scope["path"]
         messages = await _messages(receive, MAX_BYTES[path])
         body = _whole(messages)
@@ -110,15 +111,15 @@ class HotPath:
             await self.envelope(scope, _again(messages, receive), send)
             return
         try:
-            caller, told = await self._told(credential, asked)
+            caller, told = await self._told(head.credential, asked, path)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - which the envelope tells
             await self.envelope.around(_raising(error), scope, receive, send)
             return
         if caller is None:
             await self.envelope(scope, _again(messages, receive), send)
             return
-        await _send(scope, send, id, told[0] if path == VERIFY else items(told))
-        self._seen(path, id, caller, started_s, lambda: scope)
+        await _send(scope, send, head.id, told)
+        self._seen(path, head.id, caller, started_s, lambda: scope)
 
     def _seen(self, path: str, id: str, caller: Principal, started_s: float, scope: Callable[[], Scope]) -> None:
         duration_s = time.perf_counter() - started_s
@@ -126,15 +127,16 @@ class HotPath:
         if duration_s >= SLOW_S:
             self.envelope.log_slow(scope(), id, caller, duration_s)
 
-    async def _told(self, credential: str, asked: Sequence[Plain]) -> tuple[Principal | None, list[bytes]]:
-        """Who asks, and the verdicts; nobody where the credential is not good for this."""
+    async def _told(self, credential: str, asked: Sequence[Plain], path: str) -> tuple[Principal | None, bytes]:
+        """Who asks, and the answer; nobody where the credential is not good for this."""
         service: Service = self.app.state.service
         its, *known = await service.verifier.look_up_all([credential, *[each.key for each in asked]])
         caller = _allowed(its)
         if caller is None:
-            return None, []
+            return None, b""
         service.usage.count(its.tenant_id, its.key_id, "valid")
-        return caller, await tell(service, caller, known, asked)
+        told = await tell(service, caller, known, asked)
+        return caller, told[0] if path == VERIFY else items(told)
 
 
 def _allowed(its: Known) -> Principal | None:
@@ -153,16 +155,39 @@ def _is_ours(scope: Scope) -> bool:
     )
 
 
-def _head(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str] | None:
-    """The credential and the request's id; None where anything is not as it is in an ordinary verification."""
+class Head(NamedTuple):
+    """Of an ordinary verification."""
+
+    credential: str
+    digest: bytes
+    id: str
+    is_given: bool
+    """Whether the client gave the id: no other request has that head."""
+
+
+def _head(headers: Sequence[tuple[bytes, bytes]]) -> Head | None:
+    """None where anything is not as it is in an ordinary verification."""
     found = dict(headers)
     if len(found) != len(headers) or not LEFT_TO_OTHERS.isdisjoint(found):
         return None
     credential, host = found.get(b"authorization", b""), found.get(b"host", b"")
     if found.get(b"content-type") not in JSON_TYPES or not credential.startswith(BEARER) or not _host(host):
         return None
-    given = found.get(b"x-request-id")
-    return credential[len(BEARER) :].decode("latin-1"), request_id(given.decode("latin-1") if given else None)
+    text, given = credential[len(BEARER) :].decode("latin-1"), found.get(b"x-request-id")
+    return Head(text, digest(text), request_id(given.decode("latin-1") if given else None), given is not None)
+
+
+def _head_of(request: WholeRequest) -> Head | None:
+    """As it was read when another came with the same; of the credential it is kept where it stands, not what it is."""
+    if request.known is not None:
+        place, known_digest = request.known
+        return Head(request.data[place].decode("latin-1"), known_digest, request_id(None), False)
+    head = _head(list(request.scope["headers"]))
+    if head is not None and not head.is_given:
+        at = request.data.find(head.credential.encode("latin-1"), 0, request.data.find(HEAD_ENDS))
+        if at >= 0:
+            request.note = slice(at, at + len(head.credential)), head.digest
+    return head
 
 
 async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
@@ -204,13 +229,13 @@ _HEADERS.append((b"content-type", b"application/json"))
 _HEAD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
 
 
-def _head_of(id: str, body: bytes) -> bytes:
+def _lines(id: str, body: bytes) -> bytes:
     return b"%bx-request-id: %b\r\ncontent-length: %d\r\n" % (_HEAD, id.encode(), len(body))
 
 
 async def _send(scope: Scope, send: Send, id: str, body: bytes) -> None:
     at_once = scope.get("extensions", {}).get(AT_ONCE)
-    if at_once is None or not at_once(_head_of(id, body), body):
+    if at_once is None or not at_once(_lines(id, body), body):
         headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

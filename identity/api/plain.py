@@ -44,19 +44,19 @@ class Plain:
         self.__dict__ = given
 
 
-def read_asked(path: str, body: bytes) -> list[Plain] | None:
+def read_asked(path: str, body: bytes | bytearray) -> list[Plain] | None:
     """None where it is not wholly what it should be."""
     if len(body) > MAX_BYTES[path]:
         return None
     return _one(body) if path == VERIFY else _many(body)
 
 
-def _one(body: bytes) -> list[Plain] | None:
+def _one(body: bytes | bytearray) -> list[Plain] | None:
     plain = _plain(_json(body))
     return None if plain is None else [plain]
 
 
-def _many(body: bytes) -> list[Plain] | None:
+def _many(body: bytes | bytearray) -> list[Plain] | None:
     value = _json(body)
     given = value.get("keys") if type(value) is dict and len(value) == 1 else None
     if type(given) is not list or not 0 < len(given) <= MAX_BATCH:
@@ -65,7 +65,7 @@ def _many(body: bytes) -> list[Plain] | None:
     return asked if len(asked) == len(given) else None
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes | bytearray) -> Any:
     """None where it is none, or where there is an escape: what it stands for is judged elsewhere."""
     if b"\\" in body:
         return None

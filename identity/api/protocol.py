@@ -36,6 +36,9 @@ class LimitedProtocol(TimedProtocol):
     _in_body = False
     _received_bytes = 0
     """Since something last ended: one endless header, trailer or chunk's head is none until it ends."""
+    _lines_of: list[tuple[bytes, bytes]] | None = None
+    _lines = b""
+    """The server's own headers."""
     _method: bytes | None = None
     """What stood where the parser was given TRACE."""
     _refused = False
@@ -128,10 +131,11 @@ class LimitedProtocol(TimedProtocol):
     def write_answer(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        self.transport.write(b"".join([head, *lines, b"\r\n", body]))
+        if self._lines_of is not self.server_state.default_headers:
+            self._lines_of = self.server_state.default_headers  # another list each second
+            self._lines = b"".join([b"%b: %b\r\n" % header for header in self._lines_of])
+        lines = self._lines if cycle.keep_alive else self._lines + b"connection: close\r\n"
+        self.transport.write(b"%b%b\r\n%b" % (head, lines, body))
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()

@@ -1,21 +1,33 @@
 """Requests that come whole, in one read: the application may take them as they are, before they become ASGI's. The
-scope, cycle, task and messages that uvicorn makes of each cost more than to verify a key that is remembered."""
+scope, cycle, task and messages that uvicorn makes of each cost more than to verify a key that is remembered; and a
+client sends the same head over and over, which need not be parsed again."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol, cast
 
+from httptools import HttpRequestParser
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from identity.api.protocol import AT_ONCE, LimitedProtocol
 
-Headers = list[tuple[bytes, bytes]]
-
-
 NOBODY_WAITS = asyncio.Event()
 """Where a cycle tells its application that there is news."""
+HEAD_ENDS = b"\r\n\r\n"
+MAX_HEADS = 4096
+
+
+@dataclass(slots=True, frozen=True)
+class Head:
+    """What a head says, and no secret of it: known by the digest of its bytes."""
+
+    path: str
+    body_bytes: int
+    note: Any
 
 
 class Taker(Protocol):
@@ -23,6 +35,7 @@ class Taker(Protocol):
 
     paths: frozenset[str]
     """Of POSTs that it may take."""
+    heads: dict[bytes, Head]
 
     def take(self, request: WholeRequest) -> bool:
         """Whether it will answer it or hand it on, later; else it becomes ASGI's at once."""
@@ -34,11 +47,16 @@ class WholeRequest(RequestResponseCycle):
     keep_alive = more_body = True
     disconnected = response_started = response_complete = waiting_for_100_continue = False
     message_event = NOBODY_WAITS
+    known: Any = None
+    """What the application has noted of another one with the same head."""
+    note: Any = None
+    """What it notes of this one's, for those that come after it is answered."""
 
-    def __init__(self, protocol: WholeProtocol, path: str, headers: Headers, scope: Any) -> None:
+    def __init__(self, protocol: WholeProtocol, path: str, data: bytes, scope: Any) -> None:
         self.protocol = protocol
         self.path = path
-        self.headers = headers
+        self.data = data
+        """All that came with it; empty where it came in pieces."""
         self.scope = scope
         self.body = bytearray()
         self.on_response = protocol.on_response_complete
@@ -46,6 +64,8 @@ class WholeRequest(RequestResponseCycle):
     def answer(self, head: bytes, body: bytes) -> None:
         """With a 200, whose head lacks its last line end."""
         if not self.disconnected:
+            if self.note is not None:
+                self.protocol.learn(self)
             self.protocol.write_answer(self, head, body)
 
     def hand_on(self, app: ASGIApp | None = None) -> None:
@@ -54,7 +74,7 @@ class WholeRequest(RequestResponseCycle):
             return
         body, more_body = self.body, self.more_body
         self.protocol.make_whole_cycle(self, self.as_scope())
-        self.body, self.more_body = body, more_body
+        self.body, self.more_body = bytearray(body), more_body
         self.message_event.set()
         self.protocol.start(self, app)
 
@@ -63,20 +83,88 @@ class WholeRequest(RequestResponseCycle):
         return self.scope
 
 
+class KnownRequest(WholeRequest):
+    """One whose head has been parsed before, with another body."""
+
+    more_body = False
+
+    def __init__(self, protocol: WholeProtocol, head: Head, data: bytes) -> None:
+        self.protocol = protocol
+        self.path = head.path
+        self.known = head.note
+        self.data = data
+        self.body = data[-head.body_bytes :]  # type: ignore[assignment]  # nothing is added to it
+        self.on_response = protocol.on_response_complete
+
+    def as_scope(self) -> Any:
+        self.scope = cast("Any", self.protocol.make_scope(_headers(self.data)))
+        return super().as_scope()
+
+
+def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
+    headers = _Headers()
+    HttpRequestParser(headers).feed_data(head)
+    return headers.found
+
+
+class _Headers:
+    """As uvicorn gathers them."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.found.append((name.lower(), value))
+
+
 class WholeProtocol(LimitedProtocol):
     """Offers what comes whole to an application that takes it; the rest, and what is not taken, is uvicorn's."""
 
     _offered: WholeRequest | None = None
     """Whose body has not come yet."""
+    _data = b""
+    """What was read last, where a request began with it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         paths: frozenset[str] = getattr(self.app, "paths", frozenset())
         self._paths = {path.encode(): path for path in paths}
+        self._heads: dict[bytes, Head] = getattr(self.app, "heads", {})
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        begins = not (self._in_head or self._in_body or self._received_bytes)
+        if begins and self._may_be_known() and self._offer_known(data):
+            return
+        self._data = data if begins else b""
         super().data_received(data)
         self._take_back()  # the rest may be long in coming: whether its sender is let in is judged first
+        self._data = b""
+
+    def _may_be_known(self) -> bool:
+        return not (self._refused or self.flow.write_paused) and (self.cycle is None or self.cycle.response_complete)
+
+    def _offer_known(self, data: bytes) -> bool:
+        """Where its head has been parsed before: to know it by its bytes takes a tenth of the time."""
+        end = data.find(HEAD_ENDS) + len(HEAD_ENDS)
+        head = self._heads.get(sha256(data[:end]).digest())
+        if head is None or len(data) - end != head.body_bytes:
+            return False
+        self._unset_keepalive_if_required()
+        self._cancel_deadline()
+        self.cycle = request = KnownRequest(self, head, data)
+        self._unanswered.append(request)
+        if not cast("Taker", self.app).take(request):
+            request.hand_on()
+        return True
+
+    def learn(self, request: WholeRequest) -> None:
+        """What the next one with this head need not be parsed for; not where another request came with it."""
+        end = len(request.data) - len(request.body)
+        if request.data.find(HEAD_ENDS) + len(HEAD_ENDS) != end:
+            return
+        if len(self._heads) >= MAX_HEADS:
+            self._heads.clear()
+        self._heads[sha256(request.data[:end]).digest()] = Head(request.path, len(request.body), request.note)
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         self._take_back()  # it is logged by whoever answers requests
@@ -89,7 +177,7 @@ class WholeProtocol(LimitedProtocol):
 
     def _begin(self) -> None:
         if self._may_be_taken():
-            self._offered = WholeRequest(self, self._paths[self.url], self.headers, self.scope)
+            self._offered = WholeRequest(self, self._paths[self.url], self._data, self.scope)
             self._follow(self._offered)
         else:
             super()._begin()
@@ -112,8 +200,22 @@ class WholeProtocol(LimitedProtocol):
             if not cast("Taker", self.app).take(request):
                 request.hand_on()
 
-    def make_whole_cycle(self, request: WholeRequest, scope: Any) -> None:
+    def make_scope(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
         """As uvicorn makes one."""
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+
+    def make_whole_cycle(self, request: WholeRequest, scope: Any) -> None:
+        """Likewise."""
         scope["extensions"] = {AT_ONCE: self._answer_at_once}
         RequestResponseCycle.__init__(
             request,

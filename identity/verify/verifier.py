@@ -84,18 +84,18 @@ class Verifier:
     async def look_up_all(self, texts: Sequence[str]) -> list[Known]:
         """Several at once, in their order: a caller's own key and the one it asks about, say."""
         since_s = self.lanes.now_s
-        remembered = self.remembered(texts)
+        remembered = self.remembered(map(digest, texts))
         if remembered is not None:
             proof = self.prove(remembered)
             if self.stand(remembered, await proof):
                 return remembered
         return await self._answers([self._ask(text, since_s) for text in texts], since_s)
 
-    def remembered(self, texts: Sequence[str]) -> list[Known] | None:
+    def remembered(self, digests: Iterable[bytes]) -> list[Known] | None:
         """What one proof may hold for; None where one of them must be looked up, or they are of too many tenants."""
         found = []
-        for text in texts:
-            its = self.memory.get(_digest(text))
+        for each in digests:
+            its = self.memory.get(each)
             if its is None:
                 return None
             found.append(its)
@@ -141,9 +141,9 @@ class Verifier:
 
     def _ask(self, text: str, since_s: float, tenant_id: str | None = None) -> Question:
         """Joins what is sent next: a proof where the verdict is remembered, else the whole chain."""
-        digest = _digest(text) if tenant_id is None else imported.remembered_as(tenant_id, text)
-        known = self.memory.get(digest)
-        question = Question(text, digest, known, tenant_id)
+        name = digest(text) if tenant_id is None else imported.remembered_as(tenant_id, text)
+        known = self.memory.get(name)
+        question = Question(text, name, known, tenant_id)
         if known is not None:
             question.batch = self.lanes.join(self._prove, (known.ref,), since_s)
         else:
@@ -210,5 +210,6 @@ class Verifier:
         return Proof(proved, float(cast("bytes", clock_s)))
 
 
-def _digest(text: str) -> bytes:
+def digest(text: str) -> bytes:
+    """By which it is remembered."""
     return sha256(text.encode(errors="surrogatepass")).digest()
