@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
+from typing import NamedTuple
 
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
@@ -27,8 +27,7 @@ SCOPES = (
 VERIFY_APP = "keys:verify/"
 
 
-@dataclass(frozen=True)
-class Principal:
+class Principal(NamedTuple):
     """Who calls: a key, and what it may do here. Keys of other apps manage nothing, whatever they say."""
 
     tenant_id: str
@@ -63,16 +62,22 @@ class Principal:
             return False
         return self.verifies is None or app_id in self.verifies
 
-    @cached_property
+    @property
     def verifies(self) -> frozenset[str] | None:
         """The apps whose keys it may verify; None: all."""
-        if self.may("keys:verify"):
-            return None
-        return frozenset(scope.removeprefix(VERIFY_APP) for scope in self.scopes if scope.startswith(VERIFY_APP))
+        return _verifies(self.scopes)
 
-    @cached_property
+    @property
     def may_verify_some(self) -> bool:
-        return self.verifies is None or bool(self.verifies)
+        return _verifies(self.scopes) != frozenset()
+
+
+@lru_cache(10_000)
+def _verifies(scopes: tuple[str, ...]) -> frozenset[str] | None:
+    """Remembered, since it is asked at each verification."""
+    if any(covers(granted, "keys:verify") for granted in scopes):
+        return None
+    return frozenset(scope.removeprefix(VERIFY_APP) for scope in scopes if scope.startswith(VERIFY_APP))
 
 
 def covers(granted: str, scope: str) -> bool:

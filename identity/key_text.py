@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_CHARS = 43
@@ -23,8 +23,7 @@ _KEY = re.compile(PATTERN)
 _ANYWHERE = re.compile(PATTERN.replace(r"\b", ""))
 
 
-@dataclass(frozen=True)
-class KeyText:
+class KeyText(NamedTuple):
     """A key's text taken apart; its checksum held."""
 
     prefix: str
@@ -33,12 +32,16 @@ class KeyText:
     secret_hash: bytes
 
 
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+
+
 def base62(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits))
+    """Two digits at a time: each key that is looked up has its checksum made again."""
+    pairs = []
+    for _ in range(0, length, 2):
+        number, pair = divmod(number, 62 * 62)
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs))[-length:]
 
 
 def checksum(text: str) -> str:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 import time
 from asyncio import CancelledError, Task, get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,9 +22,8 @@ from identity.api.request_id import request_id
 from identity.api.whole import HEAD_ENDS, WholeRequest
 from identity.api.whole import Head as KnownHead
 from identity.auth import Principal, whose
-from identity.verify import Known, Verifier
-from identity.verify.batch import Batch
-from identity.verify.verifier import digest
+from identity.verify import MALFORMED, Known, Verifier
+from identity.verify.verifier import Pair, digest
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
@@ -45,57 +44,61 @@ class HotPath:
         self._tasks: set[Task[None]] = set()
 
     def take(self, request: WholeRequest) -> bool:
-        """What is remembered is answered once it is proved, without a task."""
-        started_s = time.perf_counter()
-        asked = read_asked(request.path, request.body)
-        head = None if asked is None else _head_of(request)
-        if asked is None or head is None:
+        """What one statement tells is answered when it has, without a task."""
+        asking = _asking(request)
+        if asking is None:
             return False
-        known = self._remembered(head, asked[0]) if request.path == VERIFY else None
-        if known is not None:
-            proof = self.app.state.service.verifier.prove(known)
-            proof.then(partial(self._proved, request, known, asked[0], head.id, started_s))
+        pair = self._ask_pair(asking) if request.path == VERIFY else None
+        if pair is not None:
+            pair.batch.then(lambda _: self._told_pair(asking, pair))
         else:
-            task = get_running_loop().create_task(self._look_up(request, head, asked, started_s))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(asking, self._look_up)
         return True
 
-    def _remembered(self, head: Head, what: Plain) -> list[Known] | None:
-        """The caller and a key that takes nothing; None where more is to be done than to prove them."""
+    def _ask_pair(self, asking: Asking) -> Pair | None:
         verifier: Verifier = self.app.state.service.verifier
-        known = verifier.remembered((head.digest, digest(what.key))) if verifier.is_open else None
-        if known is None or what.tenant_id is not None or known[1].is_limited or _allowed(known[0]) is None:
+        [what] = asking.asked
+        if not verifier.is_open or what.tenant_id is not None:
             return None
-        return known
+        return verifier.ask_pair((asking.head.credential, what.key), (asking.head.digest, digest(what.key)))
 
-    def _proved(
-        self, request: WholeRequest, known: list[Known], what: Plain, id: str, started_s: float, proof: Batch
-    ) -> None:
+    def _told_pair(self, asking: Asking, pair: Pair) -> None:
         try:
             service: Service = self.app.state.service
-            its, asked = known
-            if service.verifier.stand(known, proof.result()):
-                service.usage.count(its.tenant_id, its.key_id, "valid")
-                self._answer(request, its.caller, tell_one(service, its.caller, asked, what), id, started_s)
+            known = service.verifier.pair(pair)
+            caller = None if known is None else _allowed(known[0])
+            if known is None or known[1].is_limited or known[1] is MALFORMED:
+                self._start(asking, self._look_up)
+            elif caller is None:
+                asking.request.hand_on()
             else:
-                request.hand_on()
+                service.usage.count(caller.tenant_id, known[0].key_id, "valid")
+                self._answer(asking, caller, tell_one(service, caller, known[1], asking.asked[0]))
         except Exception as error:  # noqa: BLE001 - which the envelope tells
-            request.hand_on(partial(self.envelope.around, _raising(error)))
+            self._fail(asking, error)
 
-    async def _look_up(self, request: WholeRequest, head: Head, asked: Sequence[Plain], started_s: float) -> None:
+    def _start(self, asking: Asking, work: Callable[[Asking], Coroutine[Any, Any, None]]) -> None:
+        task = get_running_loop().create_task(work(asking))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_up(self, asking: Asking) -> None:
         try:
-            caller, told = await self._told(head.credential, asked, request.path)
+            caller, told = await self._told(asking.head.credential, asking.asked, asking.request.path)
             if caller is None:
-                request.hand_on()
+                asking.request.hand_on()
             else:
-                self._answer(request, caller, told, head.id, started_s)
+                self._answer(asking, caller, told)
         except Exception as error:  # noqa: BLE001 - likewise
-            request.hand_on(partial(self.envelope.around, _raising(error)))
+            self._fail(asking, error)
 
-    def _answer(self, request: WholeRequest, caller: Principal, told: bytes, id: str, started_s: float) -> None:
+    def _fail(self, asking: Asking, error: Exception) -> None:
+        asking.request.hand_on(partial(self.envelope.around, _raising(error)))
+
+    def _answer(self, asking: Asking, caller: Principal, told: bytes) -> None:
+        request, id = asking.request, asking.head.id
         request.answer(_lines(id, told), told)
-        self._seen(request.path, id, caller, started_s, request.as_scope)
+        self._seen(request.path, id, caller, asking.started_s, request.as_scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = _head(scope["headers"]) if _is_ours(scope) else None
@@ -153,6 +156,22 @@ def _is_ours(scope: Scope) -> bool:
         and scope["method"] == "POST"
         and not scope["query_string"]
     )
+
+
+class Asking(NamedTuple):
+    """A verification that came whole, on its way."""
+
+    request: WholeRequest
+    head: Head
+    asked: list[Plain]
+    started_s: float
+
+
+def _asking(request: WholeRequest) -> Asking | None:
+    started_s = time.perf_counter()
+    asked = read_asked(request.path, request.body)
+    head = None if asked is None else _head_of(request)
+    return None if asked is None or head is None else Asking(request, head, asked, started_s)
 
 
 class Head(NamedTuple):

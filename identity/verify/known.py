@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from json.encoder import encode_basestring
 from sys import intern
 from typing import Any
 
@@ -87,7 +89,7 @@ def known(row: Any, epoch: int) -> Known:
     code, is_limited, allowed_ips, allowed_routes = row[14:18]
     answer = (_VALID if code == b"valid" else _CODE % code) + _REST % (
         *(_NULL if each is None else b'"%b"' % each for each in (tenant_id, app_id, branch_id, user_id, key_id)),
-        json.dumps(name.decode(), ensure_ascii=False).encode(),
+        encode_basestring(name.decode()).encode(),
         *(b'"%b"' % each for each in (type, environment)),
         scopes,
         metadata,
@@ -104,7 +106,7 @@ def known(row: Any, epoch: int) -> Known:
         None if user_id is None else user_id.decode(),
         id,
         intern(environment.decode()),
-        tuple(intern(each) for each in json.loads(scopes)),
+        _scopes(scopes),
         FOR_EVER_S if expires is None else expires.timestamp(),
         intern(id[:6]),
         int(row[13].split(b":")[1]),
@@ -113,6 +115,12 @@ def known(row: Any, epoch: int) -> Known:
         allowed_routes or b"",
         is_limited == b"t",
     )
+
+
+@lru_cache(10_000)
+def _scopes(texts: bytes) -> tuple[str, ...]:
+    """Of JSON: many keys have the same."""
+    return tuple(intern(each) for each in json.loads(texts))
 
 
 def _instant(at: datetime) -> bytes:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from identity.key_text import KeyText, parse
 from identity.verify import imported
@@ -37,12 +37,23 @@ class Question:
     batch: Batch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """The rows of a look-up by what was asked, and in which epoch of the memory they were asked for."""
 
     epoch: int
     rows: dict[str, Any]
+    judged: dict[bytes, Known] = field(default_factory=dict)
+    """By digest: those who ask together often do so with the same key."""
+
+
+class Pair(NamedTuple):
+    """A caller's own key and the one it asks about, of which one statement will tell."""
+
+    batch: Batch
+    remembered: list[Known] | None
+    keys: Sequence[tuple[KeyText, bytes]] = ()
+    """Where they are not, with their digests."""
 
 
 class Verifier:
@@ -118,6 +129,25 @@ class Verifier:
                 return False
         return True
 
+    def ask_pair(self, texts: tuple[str, str], digests: tuple[bytes, bytes]) -> Pair | None:
+        """None where they cannot be two keys of ours. Unavailable where it is closed."""
+        remembered = self.remembered(digests)
+        if remembered is not None:
+            return Pair(self.prove(remembered), remembered)
+        first, second = parse(texts[0]), parse(texts[1])
+        if first is None or second is None:
+            return None
+        batch = self.lanes.join(self._look_up, (first.id, second.id), self.lanes.now_s)
+        self.lanes.go()
+        return Pair(batch, None, ((first, digests[0]), (second, digests[1])))
+
+    def pair(self, asked: Pair) -> list[Known] | None:
+        """What the statement told; None where what was remembered does not stand. Unavailable where it failed."""
+        answer = asked.batch.result()
+        if asked.remembered is None:
+            return [self._judge(key, answer, digest) for key, digest in asked.keys]
+        return asked.remembered if self.stand(asked.remembered, answer) else None
+
     async def look_up_imported(self, asked: Iterable[tuple[str, str]]) -> list[Known]:
         """Texts that are none of ours, each among the imported keys of one tenant; malformed where there is none such.
         Never for a credential: of another system's keys none is good for this service."""
@@ -175,6 +205,12 @@ class Verifier:
 
     def _judge(self, key: KeyText, found: Found, digest: bytes) -> Known:
         """The secret first, in constant time: who has it wrong learns nothing."""
+        known = found.judged.get(digest)
+        if known is None:
+            known = found.judged[digest] = self._judge_row(key, found, digest)
+        return known
+
+    def _judge_row(self, key: KeyText, found: Found, digest: bytes) -> Known:
         row = found.rows.get(key.id)
         if row is None or not hmac.compare_digest(bytes.fromhex(row[12].decode()), key.secret_hash):
             return NOT_FOUND
