@@ -132,7 +132,7 @@ class WholeProtocol(LimitedProtocol):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        begins = not (self._in_head or self._in_body or self._received_bytes)
+        begins = not (self._in_head or self._in_body)
         if begins and self._may_be_known() and self._offer_known(data):
             return
         self._data = data if begins else b""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import pytest
+from httptools import HttpRequestParser
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from identity.api import make_app
 from identity.api.hot import HotPath
 from identity.api.keys import VERIFY
-from identity.api.whole import MAX_HEADS, Head, WholeProtocol
+from identity.api.whole import HEAD_ENDS, MAX_HEADS, Head, WholeProtocol
 from identity.app_keys import NewAppKey
 from identity.key_text import compose, new_secret
 from identity.settings import Settings
@@ -57,7 +59,7 @@ async def test_what_was_answered_once_is_not_parsed_again_on_any_connection(
 ) -> None:
     first = await send_whole(hot, VERIFY, head, asking(org.key.key))
     protocol, wire = opened(hot)
-    protocol.parser = Unparsed()
+    protocol.parser = cast("HttpRequestParser", Unparsed())
     for _ in range(3):
         assert await ask(protocol, wire, head, org.key.key) == first
     assert (await ask(protocol, wire, head, org.admin_key.key)).body["key_id"] == org.admin_key.id
@@ -174,16 +176,41 @@ async def test_who_is_known_may_rest_as_long_as_others(
 async def test_after_a_refusal_nothing_is_known(hot: HotPath, org: Organisation, head: Headers) -> None:
     await send_whole(hot, VERIFY, head, asking(org.key.key))
     protocol, wire = opened(hot)
-    protocol.data_received(b"\0\0\0 no HTTP\r\n\r\n")
+    protocol.data_received(b"POST / HTTP/1.1\r\ntransfer-encoding: gzip, chunked\r\n\r\n")
     assert (await wire.answer()).status == 400
     protocol.data_received(on_the_wire(VERIFY, head, asking(org.key.key)))
     await asyncio.sleep(0.05)
     assert not wire.written
 
 
+async def test_what_looks_like_a_request_and_is_another_ones_body_is_no_request(
+    hot: HotPath, org: Organisation, head: Headers
+) -> None:
+    await send_whole(hot, VERIFY, head, asking(org.key.key))
+    protocol, wire = opened(hot)
+    outer = on_the_wire(VERIFY, head, on_the_wire(VERIFY, head, asking(org.key.key)))
+    end = outer.index(HEAD_ENDS) + len(HEAD_ENDS)
+    for piece in (outer[:end], outer[end:]):
+        protocol.data_received(piece)
+        await asyncio.sleep(0.01)
+    assert (await wire.answer()).status == 400
+    assert not wire.written
+
+
+async def test_what_looks_like_a_request_and_is_another_ones_header_is_no_request(
+    hot: HotPath, org: Organisation, head: Headers
+) -> None:
+    await send_whole(hot, VERIFY, head, asking(org.key.key))
+    protocol, wire = opened(hot)
+    protocol.data_received(b"POST /v1/tenants HTTP/1.1\r\nx-odd: ")
+    protocol.data_received(on_the_wire(VERIFY, head, asking(org.key.key)))
+    assert (await wire.answer()).status in (403, 400)
+    assert not wire.written
+
+
 def cuts(stream: bytes, at: list[int]) -> Iterator[bytes]:
     places = sorted({0, len(stream), *(place % len(stream) for place in at)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         yield stream[start:end]
 
 
