@@ -74,7 +74,7 @@ class WholeRequest(RequestResponseCycle):
             return
         body, more_body = self.body, self.more_body
         self.protocol.make_whole_cycle(self, self.as_scope())
-        self.body, self.more_body = bytearray(body), more_body
+        self.body, self.more_body = body, more_body
         self.message_event.set()
         self.protocol.start(self, app)
 
@@ -93,7 +93,7 @@ class KnownRequest(WholeRequest):
         self.path = head.path
         self.known = head.note
         self.data = data
-        self.body = data[-head.body_bytes :]  # type: ignore[assignment]  # nothing is added to it
+        self.body = data[-head.body_bytes :]  # type: ignore[assignment]  # it is whole
         self.on_response = protocol.on_response_complete
 
     def as_scope(self) -> Any:

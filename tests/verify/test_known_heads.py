@@ -22,6 +22,7 @@ from identity.api.whole import HEAD_ENDS, MAX_HEADS, Head, WholeProtocol
 from identity.app_keys import NewAppKey
 from identity.key_text import compose, new_secret
 from identity.settings import Settings
+from identity.verify.lanes import Lanes
 from tests.conftest import Organisation
 from tests.verify.wire import Answer, Headers, Wire, on_the_wire, opened, send_whole, usual
 
@@ -183,18 +184,36 @@ async def test_after_a_refusal_nothing_is_known(hot: HotPath, org: Organisation,
     assert not wire.written
 
 
+@pytest.mark.parametrize("is_let_in", [True, False])
 async def test_what_looks_like_a_request_and_is_another_ones_body_is_no_request(
-    hot: HotPath, org: Organisation, head: Headers
+    hot: HotPath, org: Organisation, head: Headers, is_let_in: bool
+) -> None:
+    """Also where the answer came before the body: of who is not let in it is not waited for."""
+    await send_whole(hot, VERIFY, head, asking(org.key.key))
+    protocol, wire = opened(hot)
+    inner = on_the_wire(VERIFY, head, asking(org.key.key))
+    outer = on_the_wire(VERIFY, head if is_let_in else usual("none"), inner)
+    protocol.data_received(outer[: -len(inner)])
+    first = None if is_let_in else await wire.answer()
+    await asyncio.sleep(0.01)
+    protocol.data_received(inner)
+    assert (first or await wire.answer()).status == (400 if is_let_in else 401)
+    await hot.app.state.service.verifier.probe()
+    await asyncio.sleep(0.01)
+    assert not wire.written
+
+
+async def test_who_waits_for_its_answer_does_not_rest(
+    hot: HotPath, org: Organisation, head: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await send_whole(hot, VERIFY, head, asking(org.key.key))
     protocol, wire = opened(hot)
-    outer = on_the_wire(VERIFY, head, on_the_wire(VERIFY, head, asking(org.key.key)))
-    end = outer.index(HEAD_ENDS) + len(HEAD_ENDS)
-    for piece in (outer[:end], outer[end:]):
-        protocol.data_received(piece)
-        await asyncio.sleep(0.01)
-    assert (await wire.answer()).status == 400
-    assert not wire.written
+    monkeypatch.setattr(protocol, "timeout_keep_alive", 0.05)
+    await ask(protocol, wire, head, org.key.key)
+    monkeypatch.setattr(Lanes, "_kick", lambda _: None)
+    protocol.data_received(on_the_wire(VERIFY, head, asking(org.key.key)))
+    await asyncio.sleep(0.1)
+    assert not wire.is_closed
 
 
 async def test_what_looks_like_a_request_and_is_another_ones_header_is_no_request(
