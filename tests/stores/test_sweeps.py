@@ -25,6 +25,7 @@ SELECT %s, %s, date_trunc('hour', now()) - make_interval(days => n), 'valid', 1 
 LEFT = "SELECT count(*)::int FROM identity.key_usage WHERE tenant_id = %s"
 DIE = "UPDATE identity.app_keys SET {column} = now() - make_interval(days => %s) WHERE id = ANY (%s)"
 NUMBERS = count()
+MONTH_S = 30 * 86400
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ async def test_it_is_done_in_the_background(stores: Stores, own: Database) -> No
     id, [key, dead] = await tenant_with_keys(stores, 2)
     execute(own.admin_url, FILL, id, key)
     execute(own.admin_url, DIE.format(column="revoked_at"), 91, [dead])
-    async with sweeping(stores):
+    async with sweeping(stores, purge_after_s=MONTH_S):
         async with asyncio.timeout(20):
             while left(own, id) != 90 or await keys_of(stores, id) != {key}:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -196,6 +197,6 @@ async def test_it_ends_also_where_a_cancellation_is_lost(stores: Stores, monkeyp
 
     monkeypatch.setattr(MODULE, "sweep_over_all", loses_the_first)
     before = asyncio.all_tasks()
-    async with sweeping(stores):
+    async with sweeping(stores, purge_after_s=MONTH_S):
         await asyncio.wait_for(begun.wait(), 20)
     assert not any("_for_ever" in repr(task.get_coro()) for task in asyncio.all_tasks() - before)
