@@ -5,7 +5,7 @@ half a tenant."""
 
 from __future__ import annotations
 
-STEP_ROWS = 500
+STEP_ROWS = 1_000
 WAIT_S = 0.1
 """Until it is looked whether somebody else has taken their step."""
 
@@ -56,7 +56,7 @@ RETURNING id
 """
 
 ROWS = (
-    "SELECT "
+    "SELECT %(tenant_id)s AS tenant_id, "
     + " + ".join(f"(SELECT count(*) FROM identity.{table} WHERE tenant_id = %(tenant_id)s)" for table in MANY)
     + " AS rows"
 )
