@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from tests.conftest import Organisation
-from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, of_table, tables, use_everything
-from tests.server import Database, execute
+from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, enter, of_table, tables, use_everything
+from tests.server import Database
 
 RIGHTS = """
 SELECT privilege || ' ' || relname || '.' || attname
@@ -269,10 +269,10 @@ def test_a_role_is_held_to_its_columns(database: Database, org: Organisation, ro
 
 def test_a_tenants_counts_stay_until_it_is_purged(database: Database, org: Organisation) -> None:
     use_everything(database, org)
-    with acting_as(database.service_url, "identity_app", org.id) as connection:
-        assert attempt(connection, "DELETE FROM identity.key_usage") == 0
-    purged = "UPDATE identity.tenants SET deleted_at = now(), purged_at = now() WHERE id = %s"
-    execute(database.admin_url, "UPDATE identity.tenants SET deleted_at = now() WHERE id = %s", org.id)
-    execute(database.admin_url, purged, org.id)
-    with acting_as(database.service_url, "identity_app", org.id) as connection:
-        assert attempt(connection, "DELETE FROM identity.key_usage") == 1
+    with psycopg.connect(database.admin_url) as connection:
+        for moves, deleted in (("deleted_at = now()", 0), ("purged_at = now()", 1)):
+            connection.execute(f"UPDATE identity.tenants SET {moves} WHERE id = %s".encode(), [org.id])
+            enter(connection, "identity_app", org.id)
+            assert attempt(connection, "DELETE FROM identity.key_usage") == deleted
+            connection.execute("RESET ROLE")
+        connection.rollback()
