@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from itertools import count
 
+import psycopg
 import pytest
 
 from identity.api.sweeping import sweep_by_tenant, sweeping
 from identity.app_keys import AppKeyFilter, NewAppKey
 from identity.apps import NewApp
+from identity.branches import NewBranch
 from identity.stores import Stores, create_tenant, open_stores
 from identity.tenants import NewTenant, TenantChanges
+from identity.users import NewUser
 from tests.conftest import settings_for
 from tests.server import Database, execute, new_database
 
@@ -154,6 +157,67 @@ async def test_a_tenant_whose_rows_do_not_go_keeps_no_other_from_being_swept(
         assert [left(own, id) for id in (before, stuck, after)] == [9, 100, 9]
     else:
         assert [len(await keys_of(stores, id)) for id in (before, stuck, after)] == [1, 2, 1]
+
+
+SWEPT = ("users", "branches", "apps")
+AGO = (
+    "UPDATE identity.{table} SET deleted_at = now() - make_interval(days => %s) WHERE tenant_id = %s AND id = ANY (%s)"
+)
+
+
+async def tenant_with_tombstones(stores: Stores, own: Database) -> tuple[str, dict[str, list[str]]]:
+    """Of each noun one that lives, one that was deleted long ago, and one that was not."""
+    id, _ = await tenant_with_keys(stores, 1)
+    ids = {table: ["living", "old", "young"] for table in SWEPT}
+    for each in ids["users"]:
+        await stores.users.create(id, NewUser(id=each, username=each))
+        await stores.branches.create(id, "shop", NewBranch(id=each, code=each, name=each, type="store"))
+        await stores.apps.create(id, NewApp(id=each, name=each, type="web"))
+        await stores.app_keys.issue(id, "shop", NewAppKey(name="k", user_id=each, branch_id=each))
+    with psycopg.connect(own.admin_url) as connection:
+        for table in SWEPT:
+            for days, each in ((31, "old"), (29, "young")):
+                connection.execute(AGO.format(table=table).encode(), [days, id, [each]])
+    return id, ids
+
+
+def there(own: Database, table: str, tenant_id: str) -> set[str]:
+    found = execute(own.admin_url, f"SELECT id FROM identity.{table} WHERE tenant_id = %s", tenant_id)
+    return {id for (id,) in found} - {"shop", "identity"}
+
+
+@pytest.mark.parametrize("table", SWEPT)
+async def test_what_was_deleted_is_purged_after_its_grace(stores: Stores, own: Database, table: str) -> None:
+    (one, ids), (other, _) = [await tenant_with_tombstones(stores, own) for _ in range(2)]
+    await sweep_by_tenant(getattr(stores, table).sweep, after_s=MONTH_S)
+    for id in (one, other):
+        assert {each: there(own, each, id) for each in ids} == {
+            each: {"living", "young"} if each == table else set(ids[each]) for each in ids
+        }
+        assert len(await keys_of(stores, id)) == (4 if table == "apps" else 3)
+
+
+@pytest.mark.parametrize("table", SWEPT)
+async def test_one_that_is_restored_meanwhile_stays(stores: Stores, own: Database, table: str) -> None:
+    id, _ = await tenant_with_tombstones(stores, own)
+    place = (id, "shop", "old") if table == "branches" else (id, "old")
+    async with stores.transaction() as tx, asyncio.timeout(1):
+        await getattr(tx, table).restore(*place)
+        await sweep_by_tenant(getattr(stores, table).sweep, after_s=MONTH_S)
+    assert there(own, table, id) == {"living", "old", "young"}
+
+
+async def test_many_purged_users_of_one_tenant_do_not_change_everything_of_it(stores: Stores, own: Database) -> None:
+    id, _ = await tenant_with_keys(stores, 1)
+    names = [f"u{n}" for n in range(10)]
+    await stores.users.create_many(id, [NewUser(id=name, username=name) for name in names])
+    await stores.app_keys.issue_many(id, "shop", [NewAppKey(name="k", user_id=name) for name in names])
+    execute(own.admin_url, AGO.format(table="users"), 31, id, names)
+    [(before,)] = execute(own.admin_url, "SELECT n FROM identity.tenant_changes WHERE tenant_id = %s", id)
+    await sweep_by_tenant(stores.users.sweep, after_s=MONTH_S)
+    [(n, changes)] = execute(own.admin_url, "SELECT n, changes FROM identity.tenant_changes WHERE tenant_id = %s", id)
+    assert n - before == 20
+    assert "*" not in changes[-20:]
 
 
 async def test_few_keys_go_at_once_since_their_counts_go_with_them(stores: Stores, own: Database) -> None:
