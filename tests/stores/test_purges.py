@@ -117,6 +117,8 @@ async def test_no_step_touches_what_nobody_began_to_purge(
     assert left(own, here.id) == before
     assert (await own_stores.tenants.restore(here.id)).deleted_at is None
     assert [rows async for rows in own_stores.tenants.purge_steps(here.id)] == []
+    with psycopg.connect(own.admin_url) as connection:
+        connection.execute(purging.LAST.encode(), {"tenant_id": here.id})
     assert left(own, here.id) == before
 
 
@@ -145,9 +147,13 @@ async def test_restored_while_its_purge_begins_it_is_gone(
     await is_gone_for_everybody(own_stores, here.id)
 
 
-async def test_not_even_the_statement_of_an_older_version_brings_it_back(
+async def test_no_other_statement_begins_it_or_brings_it_back(
     own_stores: Stores, own: Database, here: Organisation
 ) -> None:
+    await own_stores.tenants.restore(here.id)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(own.admin_url, "UPDATE identity.tenants SET purged_at = now() WHERE id = %s", here.id)
+    await own_stores.tenants.delete(here.id)
     await own_stores.tenants.begin_purge(here.id, after_s=0)
     with pytest.raises(psycopg.errors.UniqueViolation):
         execute(own.admin_url, OLD_RESTORE, here.id)

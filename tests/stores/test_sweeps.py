@@ -207,6 +207,16 @@ async def test_one_that_is_restored_meanwhile_stays(stores: Stores, own: Databas
     assert there(own, table, id) == {"living", "old", "young"}
 
 
+async def test_of_a_tenant_that_is_being_purged_nothing_is_swept(stores: Stores, own: Database) -> None:
+    """Its purge takes all of it, in another order."""
+    id, ids = await tenant_with_tombstones(stores, own)
+    await stores.tenants.delete(id)
+    await stores.tenants.begin_purge(id, after_s=0)
+    for table in ids:
+        await sweep_by_tenant(getattr(stores, table).sweep, after_s=MONTH_S)
+    assert {table: there(own, table, id) for table in ids} == {table: set(names) for table, names in ids.items()}
+
+
 async def test_many_purged_users_of_one_tenant_do_not_change_everything_of_it(stores: Stores, own: Database) -> None:
     id, _ = await tenant_with_keys(stores, 1)
     names = [f"u{n}" for n in range(10)]
