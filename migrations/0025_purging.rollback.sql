@@ -1,3 +1,5 @@
+-- Of these half may be gone, and nothing would keep an older version from restoring the rest.
+DELETE FROM identity.tenants WHERE purged_at IS NOT NULL;
 REVOKE DELETE ON identity.key_usage FROM identity_app;
 DROP POLICY purge ON identity.key_usage;
 REVOKE UPDATE (updated_at) ON identity.app_keys FROM identity_platform;

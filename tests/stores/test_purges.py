@@ -29,6 +29,7 @@ from tests.operation.command import environment
 from tests.security.wall import rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
+FILES = Path(__file__).parents[2] / "migrations"
 MONTH_S = 30 * 86400
 LITTLE = {
     *("key_last_uses", "key_limits", "key_leaks"),
@@ -157,6 +158,17 @@ async def test_no_other_statement_begins_it_or_brings_it_back(
     await own_stores.tenants.begin_purge(here.id, after_s=0)
     with pytest.raises(psycopg.errors.UniqueViolation):
         execute(own.admin_url, OLD_RESTORE, here.id)
+
+
+async def test_rolling_the_migration_back_leaves_no_half_to_be_restored(
+    own_stores: Stores, own: Database, here: Organisation
+) -> None:
+    await own_stores.tenants.begin_purge(here.id, after_s=0)
+    with psycopg.connect(own.admin_url) as connection:
+        connection.execute("SET LOCAL ROLE identity_owner")
+        connection.execute((FILES / "0025_purging.rollback.sql").read_bytes())
+        assert rows_of(connection, "tenants", here.id) == rows_of(connection, "users", here.id) == []
+        connection.rollback()
 
 
 async def test_two_at_once_do_it_once(own_stores: Stores, own: Database, here: Organisation) -> None:
