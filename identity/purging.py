@@ -56,7 +56,7 @@ RETURNING id
 """
 
 ROWS = (
-    "SELECT %(tenant_id)s AS tenant_id, "
+    "SELECT id, "
     + " + ".join(f"(SELECT count(*) FROM identity.{table} WHERE tenant_id = %(tenant_id)s)" for table in MANY)
-    + " AS rows"
+    + " AS rows FROM identity.tenants WHERE id = %(tenant_id)s"
 )

@@ -368,7 +368,7 @@ class TenantStore(Store[Tenant]):
         await self._run(purging.LAST, tenant_id)
 
     async def rows_to_purge(self, tenant_id: str) -> int:
-        return int((await self._run(purging.ROWS, tenant_id))[0]["rows"])
+        return sum([found["rows"] for found in await self._run(purging.ROWS, tenant_id)])
 
     async def due_for_purge(self, *, after_s: int, after: str, limit: int) -> list[str]:
         """Ids of those that were deleted for so long, or whose purge somebody began. For the platform."""

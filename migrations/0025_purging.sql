@@ -1,6 +1,5 @@
 -- depends: 0022_leaving
 ALTER TABLE identity.tenants ADD COLUMN purged_at timestamptz;
-ALTER TABLE identity.tenants ADD CONSTRAINT purged_alive CHECK (purged_at IS NULL OR deleted_at IS NOT NULL);
 COMMENT ON COLUMN identity.tenants.purged_at IS 'When its purge began, which goes in steps: from then on nothing brings it back, and its row goes last.';
 GRANT UPDATE (purged_at) ON identity.tenants TO identity_app;
 DROP TRIGGER tombstone ON identity.tenants;

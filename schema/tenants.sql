@@ -19,8 +19,7 @@ CREATE TABLE identity.tenants (
     CONSTRAINT status_invalid CHECK (status IN ('active', 'suspended')),
     CONSTRAINT settings_too_large CHECK (identity.is_bounded(settings, 65536)),
     CONSTRAINT metadata_too_large CHECK (identity.is_bounded(metadata, 65536)),
-    CONSTRAINT protected CHECK (id <> 'platform' OR (status = 'active' AND deleted_at IS NULL)),
-    CONSTRAINT purged_alive CHECK (purged_at IS NULL OR deleted_at IS NOT NULL)
+    CONSTRAINT protected CHECK (id <> 'platform' OR (status = 'active' AND deleted_at IS NULL))
 );
 CREATE UNIQUE INDEX domain_taken ON identity.tenants (domain) WHERE deleted_at IS NULL;
 CREATE INDEX tenants_deleted ON identity.tenants (id) WHERE deleted_at IS NOT NULL;

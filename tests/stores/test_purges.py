@@ -148,13 +148,7 @@ async def test_restored_while_its_purge_begins_it_is_gone(
     await is_gone_for_everybody(own_stores, here.id)
 
 
-async def test_no_other_statement_begins_it_or_brings_it_back(
-    own_stores: Stores, own: Database, here: Organisation
-) -> None:
-    await own_stores.tenants.restore(here.id)
-    with pytest.raises(psycopg.errors.CheckViolation):
-        execute(own.admin_url, "UPDATE identity.tenants SET purged_at = now() WHERE id = %s", here.id)
-    await own_stores.tenants.delete(here.id)
+async def test_no_other_statement_brings_it_back(own_stores: Stores, own: Database, here: Organisation) -> None:
     await own_stores.tenants.begin_purge(here.id, after_s=0)
     with pytest.raises(psycopg.errors.UniqueViolation):
         execute(own.admin_url, OLD_RESTORE, here.id)
