@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from identity import key_text
-from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep_by_tenant
 from identity.errors import Conflict, NotFound
 from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
 from identity.key_limits import (
@@ -288,11 +288,11 @@ RETURNING {COLUMNS}
 
 # Eight of one tenant: its workers would hear of more as of a change of everything, and forget every verdict. Twenty in
 # all: each takes its counts along, thousands of them.
-SWEEP = sweep(
+SWEEP = sweep_by_tenant(
     "app_keys",
     "tenant_id, id",
     "least(revoked_at, expires_at)",
-    "keep_dead_keys_days",
+    "days => coalesce((settings ->> 'keep_dead_keys_days')::int, %(days)s)",
     of_one="8",
     of_all="least(%(limit)s, 20)",
 )
@@ -379,7 +379,7 @@ class AppKeyStore(Store[AppKey]):
     async def sweep(self, *, after: str, limit: int, days: int, tenants: int | None = None) -> Swept:
         """Takes keys away of tenants after that one, revoked or expired for longer than the days that each keeps
         them. With a limit of 0 it only tells which tenants are next."""
-        return await self._sweep(SWEEP, after, tenants, limit=limit, days=days)
+        return await self._swept_by_tenant(SWEEP, after, tenants, limit=limit, days=days)
 
     async def list(
         self,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep_by_tenant
 from identity.fields import Changes, Document, Filter, Given, Metadata, Scopes, Slug, Text, Whole, patch_of, unset
 
 IDENTITY = "identity"
@@ -181,6 +181,11 @@ SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
+# One in all: each takes all that is under it along.
+SWEEP = sweep_by_tenant(
+    "apps", "tenant_id, id", "deleted_at", "secs => %(after_s)s", of_one="1", of_all="least(%(limit)s, 1)"
+)
+
 
 class AppStore(Store[App]):
     row = App
@@ -241,6 +246,11 @@ class AppStore(Store[App]):
     async def purge(self, tenant_id: str, id: str, *, after_s: int) -> None:
         """For good, with its branches, grants and keys."""
         await self._purge(PURGE, tenant_id, id=id, after_s=after_s)
+
+    async def sweep(self, *, after: str, limit: int, after_s: int, tenants: int | None = None) -> Swept:
+        """Purges apps of tenants after that one which were deleted for so long. With a limit of 0 it only tells which
+        tenants are next."""
+        return await self._swept_by_tenant(SWEEP, after, tenants, limit=limit, after_s=after_s)
 
     async def list(
         self, tenant_id: str, where: AppFilter = AppFilter(), *, after: str | None = None, limit: int = 50

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep_by_tenant
 from identity.fields import (
     Changes,
     Document,
@@ -234,6 +234,16 @@ SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND id = %(id)s
 """
 
+# Few: each takes its keys along.
+SWEEP = sweep_by_tenant(
+    "branches",
+    "tenant_id, app_id, id",
+    "deleted_at",
+    "secs => %(after_s)s",
+    of_one="%(limit)s",
+    of_all="least(%(limit)s, 20)",
+)
+
 
 class BranchStore(Store[Branch]):
     row = Branch
@@ -306,6 +316,11 @@ class BranchStore(Store[Branch]):
     async def purge(self, tenant_id: str, app_id: str, id: str, *, after_s: int) -> None:
         """For good, with its keys."""
         await self._purge(PURGE, tenant_id, app_id=app_id, id=id, after_s=after_s)
+
+    async def sweep(self, *, after: str, limit: int, after_s: int, tenants: int | None = None) -> Swept:
+        """Purges branches of tenants after that one which were deleted for so long. With a limit of 0 it only tells
+        which tenants are next."""
+        return await self._swept_by_tenant(SWEEP, after, tenants, limit=limit, after_s=after_s)
 
     async def list(
         self,

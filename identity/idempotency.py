@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from identity.db import Row, Store, columns
+from identity.db import Row, Store, columns, sweep
 
 
 class KeptAnswer(Row):
@@ -35,18 +35,7 @@ VALUES (%(tenant_id)s, %(caller)s, %(id)s, %(request_hash)s, %(status)s, %(answe
 RETURNING {COLUMNS}
 """
 
-# Of all tenants: which rows are old enough to go is the policy's to say. By now(), since no index knows a clock that
-# runs; and by one worker at a time: two that take overlapping rows, in steps of different sizes, die of deadlock.
-SWEEP = """
-DELETE FROM identity.idempotency_keys
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep idempotency_keys', 0)))
-   AND (tenant_id, caller, id) IN (
-       SELECT tenant_id, caller, id FROM identity.idempotency_keys
-        WHERE created_at < now() - interval '24 hours'
-        ORDER BY created_at
-        LIMIT %(limit)s)
-RETURNING created_at
-"""
+SWEEP = sweep("idempotency_keys", "tenant_id, caller, id", "created_at", kept="24 hours")
 
 
 class IdempotencyStore(Store[KeptAnswer]):
@@ -70,4 +59,4 @@ class IdempotencyStore(Store[KeptAnswer]):
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many rows of all tenants away that are older than 24 hours; how many it took: none also
         while another worker is at it."""
-        return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP, limit)

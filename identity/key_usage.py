@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from identity.db import Row, Store, Swept, sweep
+from identity.db import Row, Store, Swept, sweep_by_tenant
 from identity.errors import FieldError, Invalid
 from identity.fields import Given, Instant
 
@@ -77,7 +77,12 @@ COUNTS_OF_USER = _counts(
     "AND key_id IN (SELECT id FROM identity.app_keys WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s)"
 )
 
-SWEEP = sweep("key_usage", "tenant_id, key_id, hour, code", "hour", "usage_days")
+SWEEP = sweep_by_tenant(
+    "key_usage",
+    "tenant_id, key_id, hour, code",
+    "hour",
+    "days => coalesce((settings ->> 'usage_days')::int, %(days)s)",
+)
 
 
 class KeyUsageStore(Store[UsageCount]):
@@ -110,4 +115,4 @@ class KeyUsageStore(Store[UsageCount]):
     async def sweep(self, *, after: str, limit: int, days: int, tenants: int | None = None) -> Swept:
         """Takes up to that many counts away of tenants after that one, older than the days that each keeps them.
         With a limit of 0 it only tells which tenants are next."""
-        return await self._sweep(SWEEP, after, tenants, limit=limit, days=days)
+        return await self._swept_by_tenant(SWEEP, after, tenants, limit=limit, days=days)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from identity.db import IfMatch, Row, Store, precondition_failed
+from identity.db import IfMatch, Row, Store, precondition_failed, sweep
 from identity.errors import Conflict, FieldError, Invalid
 from identity.fields import Given, canonical
 from identity.token_text import hash_token, new_token
@@ -225,14 +225,7 @@ WITH held AS (
 {_CHANGE}
 """
 
-SWEEP = """
-DELETE FROM identity.password_resets
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep password_resets', 0)))
-   AND (tenant_id, user_id) IN (
-       SELECT tenant_id, user_id FROM identity.password_resets
-        WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
-RETURNING expires_at
-"""
+SWEEP = sweep("password_resets", "tenant_id, user_id", "expires_at")
 
 
 class PasswordStore(Store[PasswordChange]):
@@ -295,4 +288,4 @@ class PasswordStore(Store[PasswordChange]):
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many resets of all tenants away that have expired; how many it took."""
-        return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP, limit)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from identity.db import IfMatch, Page, Row, Store, columns, precondition_failed
+from identity.db import IfMatch, Page, Row, Store, columns, precondition_failed, sweep
 from identity.sealing import Sealing
 from identity.token_text import hash_token, new_token, parse_token
 
@@ -254,24 +254,10 @@ END_OF_TOKEN = _END.format(
        AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)"""
 )
 
-# By one worker at a time; its tokens go with a session.
-SWEEP = """
-DELETE FROM identity.sessions
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep sessions', 0)))
-   AND (tenant_id, id) IN (
-       SELECT tenant_id, id FROM identity.sessions
-        WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
-RETURNING id
-"""
+# A session's tokens go with it.
+SWEEP = sweep("sessions", "tenant_id, id", "expires_at")
 
-SWEEP_TOKENS = """
-DELETE FROM identity.refresh_tokens
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep refresh_tokens', 0)))
-   AND (tenant_id, hash) IN (
-       SELECT tenant_id, hash FROM identity.refresh_tokens
-        WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
-RETURNING hash
-"""
+SWEEP_TOKENS = sweep("refresh_tokens", "tenant_id, hash", "expires_at")
 
 
 class SessionStore(Store[Session]):
@@ -345,11 +331,11 @@ class SessionStore(Store[Session]):
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many sessions of all tenants away that have expired; how many it took."""
-        return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP, limit)
 
     async def sweep_tokens(self, *, limit: int) -> int:
         """Likewise refresh tokens of sessions that go on."""
-        return len(await self._run(SWEEP_TOKENS, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP_TOKENS, limit)
 
 
 def _seal(hash: bytes, token: str) -> Sealing:

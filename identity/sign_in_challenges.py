@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from identity.db import Row, Store
+from identity.db import Row, Store, sweep
 from identity.token_text import hash_token, new_token
 
 LIFETIME_S = 600
@@ -79,15 +79,7 @@ DELETE FROM identity.sign_in_challenges
 RETURNING user_id
 """
 
-# By one worker at a time, as all sweeps.
-SWEEP = """
-DELETE FROM identity.sign_in_challenges
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep sign_in_challenges', 0)))
-   AND (tenant_id, token_hash) IN (
-       SELECT tenant_id, token_hash FROM identity.sign_in_challenges
-        WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
-RETURNING expires_at
-"""
+SWEEP = sweep("sign_in_challenges", "tenant_id, token_hash", "expires_at")
 
 
 class ChallengeStore(Store[Challenge]):
@@ -111,4 +103,4 @@ class ChallengeStore(Store[Challenge]):
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many of all tenants away that have expired; how many it took."""
-        return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP, limit)

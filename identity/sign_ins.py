@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from identity.db import Row, Store, columns
+from identity.db import Row, Store, columns, sweep
 
 LONGEST_PAUSE_S = 86_400
 
@@ -67,25 +67,9 @@ SELECT id, %(name)s, 1, CASE WHEN %(failures)s = 1 THEN clock_timestamp() + make
 RETURNING tenant_id, name, failures, paused_until
 """
 
-# By one worker at a time, as all sweeps; by now(), since no index knows a clock that runs.
-SWEEP = """
-DELETE FROM identity.sign_in_failures
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep sign_in_failures', 0)))
-   AND (tenant_id, name) IN (
-       SELECT tenant_id, name FROM identity.sign_in_failures
-        WHERE greatest(failed_at, paused_until) < now() - interval '1 day'
-        ORDER BY greatest(failed_at, paused_until) LIMIT %(limit)s)
-RETURNING failed_at
-"""
+SWEEP = sweep("sign_in_failures", "tenant_id, name", "greatest(failed_at, paused_until)", kept="1 day")
 
-SWEEP_LIMITS = """
-DELETE FROM identity.sign_in_limits
- WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('sweep sign_in_limits', 0)))
-   AND subject IN (
-       SELECT subject FROM identity.sign_in_limits WHERE paid_until < now() ORDER BY paid_until LIMIT %(limit)s
-          FOR UPDATE SKIP LOCKED)
-RETURNING subject
-"""
+SWEEP_LIMITS = sweep("sign_in_limits", "subject", "paid_until")
 
 FIND = f"""
 SELECT {columns(SignInFailures)}
@@ -124,8 +108,8 @@ class SignInStore(Store[SignInFailures]):
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many failures of all tenants away that no lockout asks for any more; how many it took."""
-        return len(await self._run(SWEEP, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP, limit)
 
     async def sweep_limits(self, *, limit: int) -> int:
         """Likewise allowances that are whole again."""
-        return len(await self._run(SWEEP_LIMITS, "", role="identity_platform", limit=limit))
+        return await self._swept(SWEEP_LIMITS, limit)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from identity import purging
 from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
 from identity.errors import Conflict
 from identity.fields import (
@@ -148,7 +151,7 @@ SELECT {COLUMNS}
   FROM identity.tenants
  WHERE id > %(after)s
    AND (%(only)s::text IS NULL OR id = %(only)s)
-   AND (deleted_at IS NOT NULL) = %(deleted)s
+   AND (deleted_at IS NOT NULL) = %(deleted)s AND purged_at IS NULL
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(domain)s::text IS NULL OR domain = %(domain)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
@@ -217,19 +220,30 @@ RETURNING {COLUMNS}
 RESTORE = f"""
 UPDATE identity.tenants
    SET deleted_at = NULL
- WHERE id = %(tenant_id)s AND deleted_at IS NOT NULL
+ WHERE id = %(tenant_id)s AND deleted_at IS NOT NULL AND purged_at IS NULL
 RETURNING {COLUMNS}
 """
 
 PURGE = """
-WITH gone AS (
-    DELETE FROM identity.tenants
-     WHERE id = %(tenant_id)s AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
+WITH begun AS (
+    UPDATE identity.tenants
+       SET purged_at = clock_timestamp()
+     WHERE id = %(tenant_id)s AND purged_at IS NULL
+       AND deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s)
     RETURNING id
 )
-SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
+SELECT deleted_at IS NOT NULL AS deleted, purged_at IS NOT NULL OR EXISTS (SELECT FROM begun) AS purged
   FROM identity.tenants
  WHERE id = %(tenant_id)s
+"""
+
+DUE = """
+SELECT id
+  FROM identity.tenants
+ WHERE id > %(after)s AND deleted_at IS NOT NULL
+   AND (purged_at IS NOT NULL OR deleted_at <= clock_timestamp() - make_interval(secs => %(after_s)s))
+ ORDER BY id
+ LIMIT %(limit)s
 """
 
 OF_REF = """
@@ -334,8 +348,32 @@ class TenantStore(Store[Tenant]):
         return await self._first(RESTORE, tenant_id) or await self.get(tenant_id)
 
     async def purge(self, tenant_id: str, *, after_s: int) -> None:
-        """For good, with all that is under it."""
+        """For good, with all that is under it, to the end."""
+        await self.begin_purge(tenant_id, after_s=after_s)
+        async for rows in self.purge_steps(tenant_id):
+            if not rows:
+                await asyncio.sleep(purging.WAIT_S)
+
+    async def begin_purge(self, tenant_id: str, *, after_s: int) -> None:
+        """From now on nobody restores it. Once more is no error."""
         await self._purge(PURGE, tenant_id, after_s=after_s)
+
+    async def purge_steps(self, tenant_id: str, *, limit: int = purging.STEP_ROWS) -> AsyncGenerator[int, None]:
+        """How many rows each step took: none where somebody else is at it. Nothing is lost where they are left."""
+        for statement in purging.STEPS.values():
+            while found := await self._run(statement, tenant_id, limit=limit):
+                if found[0]["held"] and not found[0]["rows"]:
+                    break
+                yield found[0]["rows"]
+        await self._run(purging.LAST, tenant_id)
+
+    async def rows_to_purge(self, tenant_id: str) -> int:
+        return sum([found["rows"] for found in await self._run(purging.ROWS, tenant_id)])
+
+    async def due_for_purge(self, *, after_s: int, after: str, limit: int) -> list[str]:
+        """Ids of those that were deleted for so long, or whose purge somebody began. For the platform."""
+        found = await self._run(DUE, PLATFORM, role="identity_platform", after_s=after_s, after=after, limit=limit)
+        return [row["id"] for row in found]
 
     async def list(
         self, where: TenantFilter = TenantFilter(), *, after: str | None = None, limit: int = 50

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
-from identity.db import IfMatch, Page, Row, Store, columns, in_order, precondition_failed
+from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, precondition_failed, sweep_by_tenant
 from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
 from identity.leaving import Receipt, receipt
 
@@ -227,6 +227,12 @@ SELECT deleted_at IS NOT NULL AS deleted, EXISTS (SELECT FROM gone) AS purged
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
+# Four of one tenant: its workers would hear of more, with their keys, as of a change of everything, and forget every
+# verdict.
+SWEEP = sweep_by_tenant(
+    "users", "tenant_id, id", "deleted_at", "secs => %(after_s)s", of_one="4", of_all="least(%(limit)s, 20)"
+)
+
 
 class UserStore(Store[User]):
     row = User
@@ -307,6 +313,11 @@ class UserStore(Store[User]):
     async def purge(self, tenant_id: str, id: str, *, after_s: int) -> None:
         """For good, with their access and keys."""
         await self._purge(PURGE, tenant_id, id=id, after_s=after_s)
+
+    async def sweep(self, *, after: str, limit: int, after_s: int, tenants: int | None = None) -> Swept:
+        """Purges users of tenants after that one which were deleted for so long. With a limit of 0 it only tells which
+        tenants are next."""
+        return await self._swept_by_tenant(SWEEP, after, tenants, limit=limit, after_s=after_s)
 
     async def list(
         self, tenant_id: str, where: UserFilter = UserFilter(), *, after: str | None = None, limit: int = 50

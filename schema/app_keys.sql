@@ -137,7 +137,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (name, scopes, metadata, expires_at, disabl
 GRANT SELECT (tenant_id, id, app_id, branch_id, user_id, prefix, secret_hash, type, environment, name, scopes, metadata,
               expires_at, disabled_at, revoked_at, credits, rate_limits, allowed_ips, allowed_routes, algorithm)
     ON identity.app_keys TO identity_verifier;
-GRANT SELECT (tenant_id, id, revoked_at, expires_at), DELETE ON identity.app_keys TO identity_platform;
+GRANT SELECT (tenant_id, id, revoked_at, expires_at), UPDATE (updated_at), DELETE ON identity.app_keys TO identity_platform;
 
 COMMENT ON TABLE identity.app_keys IS 'API keys. The text is {prefix}_{environment}_{id}_{secret}{checksum}, and is shown once.';
 COMMENT ON COLUMN identity.app_keys.id IS 'The tenant''s ref and 16 random base62 characters: public, and enough to find the row.';

@@ -20,6 +20,7 @@ CREATE TABLE identity.apps (
     CONSTRAINT protected CHECK (id <> 'identity' OR (type = 'service' AND status = 'active' AND deleted_at IS NULL))
 );
 CREATE UNIQUE INDEX app_name_taken ON identity.apps (tenant_id, name) WHERE deleted_at IS NULL;
+CREATE INDEX apps_deleted ON identity.apps (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;
 
 ALTER TABLE identity.apps ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.apps FORCE ROW LEVEL SECURITY;
@@ -27,6 +28,7 @@ CREATE POLICY owner ON identity.apps TO identity_owner USING (true) WITH CHECK (
 CREATE POLICY tenant ON identity.apps TO identity_app
     USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
 CREATE POLICY verifier ON identity.apps FOR SELECT TO identity_verifier USING (true);
+CREATE POLICY sweep ON identity.apps TO identity_platform USING (deleted_at IS NOT NULL);
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.apps FOR EACH ROW EXECUTE FUNCTION identity.touch();
 CREATE TRIGGER tombstone BEFORE UPDATE ON identity.apps FOR EACH ROW
@@ -36,6 +38,7 @@ CREATE TRIGGER parents_live AFTER INSERT ON identity.apps REFERENCING NEW TABLE 
 
 GRANT SELECT, INSERT, DELETE, UPDATE (name, type, status, settings, metadata, deleted_at) ON identity.apps TO identity_app;
 GRANT SELECT (tenant_id, id, status, deleted_at) ON identity.apps TO identity_verifier;
+GRANT SELECT (tenant_id, id, deleted_at), UPDATE (updated_at), DELETE ON identity.apps TO identity_platform;
 
 COMMENT ON TABLE identity.apps IS 'What a tenant runs. The app "identity" is this service itself: its keys manage, all others are only ever verified.';
 COMMENT ON COLUMN identity.apps.settings IS 'Only what was given; the defaults are the program''s, so that they can move.';

@@ -26,6 +26,7 @@ CREATE TABLE identity.branches (
     CONSTRAINT metadata_too_large CHECK (identity.is_bounded(metadata, 65536))
 );
 CREATE UNIQUE INDEX branch_code_taken ON identity.branches (tenant_id, app_id, code) WHERE deleted_at IS NULL;
+CREATE INDEX branches_deleted ON identity.branches (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;
 
 ALTER TABLE identity.branches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.branches FORCE ROW LEVEL SECURITY;
@@ -33,6 +34,7 @@ CREATE POLICY owner ON identity.branches TO identity_owner USING (true) WITH CHE
 CREATE POLICY tenant ON identity.branches TO identity_app
     USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
 CREATE POLICY verifier ON identity.branches FOR SELECT TO identity_verifier USING (true);
+CREATE POLICY sweep ON identity.branches TO identity_platform USING (deleted_at IS NOT NULL);
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.branches FOR EACH ROW EXECUTE FUNCTION identity.touch();
 CREATE TRIGGER tombstone BEFORE UPDATE ON identity.branches FOR EACH ROW
@@ -43,6 +45,7 @@ CREATE TRIGGER parents_live AFTER INSERT ON identity.branches REFERENCING NEW TA
 GRANT SELECT, INSERT, DELETE, UPDATE (code, name, type, status, address, contact, settings, metadata, deleted_at)
     ON identity.branches TO identity_app;
 GRANT SELECT (tenant_id, app_id, id, status, deleted_at) ON identity.branches TO identity_verifier;
+GRANT SELECT (tenant_id, app_id, id, deleted_at), UPDATE (updated_at), DELETE ON identity.branches TO identity_platform;
 
 COMMENT ON TABLE identity.branches IS 'Where an app is used: stores, offices, airports. A key may be bound to one.';
 COMMENT ON COLUMN identity.branches.code IS 'What the tenant''s own systems call it, as given; unique in the app.';

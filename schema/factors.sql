@@ -79,7 +79,7 @@ CREATE POLICY sweep ON identity.sign_in_challenges TO identity_platform USING (e
 CREATE TRIGGER touch BEFORE UPDATE ON identity.sign_in_challenges FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
 GRANT SELECT, INSERT, UPDATE (expires_at), DELETE ON identity.sign_in_challenges TO identity_app;
-GRANT SELECT (tenant_id, token_hash, expires_at), DELETE ON identity.sign_in_challenges TO identity_platform;
+GRANT SELECT (tenant_id, token_hash, expires_at), UPDATE (updated_at), DELETE ON identity.sign_in_challenges TO identity_platform;
 
 COMMENT ON TABLE identity.sign_in_challenges IS 'Of who has given the password and is yet to give a second factor. One that was answered has no row.';
 COMMENT ON COLUMN identity.sign_in_challenges.scopes IS 'What was asked for; NULL: all that is granted.';

@@ -23,7 +23,7 @@ CREATE POLICY sweep ON identity.idempotency_keys TO identity_platform
 CREATE TRIGGER touch BEFORE UPDATE ON identity.idempotency_keys FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
 GRANT SELECT, INSERT ON identity.idempotency_keys TO identity_app;
-GRANT SELECT (tenant_id, caller, id, created_at), DELETE ON identity.idempotency_keys TO identity_platform;
+GRANT SELECT (tenant_id, caller, id, created_at), UPDATE (updated_at), DELETE ON identity.idempotency_keys TO identity_platform;
 
 COMMENT ON TABLE identity.idempotency_keys IS 'Answers kept for 24 hours, so that a POST that makes something can be sent again. What was made and its row are committed together.';
 COMMENT ON COLUMN identity.idempotency_keys.id IS 'HMAC of caller, method and path under the Idempotency-Key, which itself is not stored.';

@@ -48,7 +48,7 @@ CREATE POLICY sweep ON identity.password_resets TO identity_platform USING (expi
 CREATE TRIGGER touch BEFORE UPDATE ON identity.password_resets FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
 GRANT SELECT, INSERT, UPDATE (token_hash, email_canonical, expires_at), DELETE ON identity.password_resets TO identity_app;
-GRANT SELECT (tenant_id, user_id, expires_at), DELETE ON identity.password_resets TO identity_platform;
+GRANT SELECT (tenant_id, user_id, expires_at), UPDATE (updated_at), DELETE ON identity.password_resets TO identity_platform;
 
 COMMENT ON TABLE identity.password_resets IS 'One a user: the newest token is the only one that is good.';
 COMMENT ON COLUMN identity.password_resets.email_canonical IS 'Where it was made to be sent there: whoever has it receives what is sent there.';

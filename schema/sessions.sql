@@ -52,7 +52,7 @@ CREATE POLICY sweep ON identity.sessions TO identity_platform USING (expires_at 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.sessions FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
 GRANT SELECT, INSERT, UPDATE (last_used_at, expires_at), DELETE ON identity.sessions TO identity_app;
-GRANT SELECT (tenant_id, id, expires_at), DELETE ON identity.sessions TO identity_platform;
+GRANT SELECT (tenant_id, id, expires_at), UPDATE (updated_at), DELETE ON identity.sessions TO identity_platform;
 
 COMMENT ON TABLE identity.sessions IS 'Who is signed in where. A session that has ended has no row: so nothing brings it back, and its refresh tokens go with it.';
 COMMENT ON COLUMN identity.sessions.scopes IS 'What was asked for when it began; a token carries what of it is still granted.';
@@ -87,7 +87,7 @@ CREATE POLICY sweep ON identity.refresh_tokens TO identity_platform USING (expir
 CREATE TRIGGER touch BEFORE UPDATE ON identity.refresh_tokens FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
 GRANT SELECT, INSERT, UPDATE (consumed_at, successor_hash, successor), DELETE ON identity.refresh_tokens TO identity_app;
-GRANT SELECT (tenant_id, hash, expires_at), DELETE ON identity.refresh_tokens TO identity_platform;
+GRANT SELECT (tenant_id, hash, expires_at), UPDATE (updated_at), DELETE ON identity.refresh_tokens TO identity_platform;
 
 COMMENT ON TABLE identity.refresh_tokens IS 'Those of one session are a family: each is good once, and then has one successor.';
 COMMENT ON COLUMN identity.refresh_tokens.hash IS 'SHA-256: of 256 random bits there is nothing to guess.';

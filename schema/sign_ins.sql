@@ -23,7 +23,7 @@ CREATE POLICY sweep ON identity.sign_in_failures TO identity_platform
 CREATE TRIGGER touch BEFORE UPDATE ON identity.sign_in_failures FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
 GRANT SELECT, INSERT, UPDATE (failures, failed_at, paused_until), DELETE ON identity.sign_in_failures TO identity_app;
-GRANT SELECT (tenant_id, name, failed_at, paused_until), DELETE ON identity.sign_in_failures TO identity_platform;
+GRANT SELECT (tenant_id, name, failed_at, paused_until), UPDATE (updated_at), DELETE ON identity.sign_in_failures TO identity_platform;
 
 COMMENT ON TABLE identity.sign_in_failures IS 'Here and not in the workers, so that the guesses that all of them took count together.';
 COMMENT ON COLUMN identity.sign_in_failures.name IS 'A user''s id; or, where nobody has it, an HMAC of what was given as a name: people type passwords there.';

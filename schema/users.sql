@@ -24,6 +24,7 @@ CREATE TABLE identity.users (
 );
 CREATE UNIQUE INDEX username_taken ON identity.users (tenant_id, username_canonical) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX email_taken ON identity.users (tenant_id, email_canonical) WHERE deleted_at IS NULL;
+CREATE INDEX users_deleted ON identity.users (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;
 
 ALTER TABLE identity.users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.users FORCE ROW LEVEL SECURITY;
@@ -31,6 +32,7 @@ CREATE POLICY owner ON identity.users TO identity_owner USING (true) WITH CHECK 
 CREATE POLICY tenant ON identity.users TO identity_app
     USING (tenant_id = identity.current_tenant()) WITH CHECK (tenant_id = identity.current_tenant());
 CREATE POLICY verifier ON identity.users FOR SELECT TO identity_verifier USING (true);
+CREATE POLICY sweep ON identity.users TO identity_platform USING (deleted_at IS NOT NULL);
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.users FOR EACH ROW EXECUTE FUNCTION identity.touch();
 CREATE TRIGGER tombstone BEFORE UPDATE ON identity.users FOR EACH ROW
@@ -43,6 +45,7 @@ GRANT SELECT, INSERT, DELETE,
               email_verified_at)
     ON identity.users TO identity_app;
 GRANT SELECT (tenant_id, id, status, deleted_at) ON identity.users TO identity_verifier;
+GRANT SELECT (tenant_id, id, deleted_at), UPDATE (updated_at), DELETE ON identity.users TO identity_platform;
 
 COMMENT ON TABLE identity.users IS 'People of a tenant.';
 COMMENT ON COLUMN identity.users.username IS 'Stored and shown as given; compared in its canonical form.';

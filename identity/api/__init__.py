@@ -92,7 +92,11 @@ def make_app(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_service(settings, seen) as service, sweeping(service.stores), metrics.sharing(service):
+        async with (
+            open_service(settings, seen) as service,
+            sweeping(service.stores, purge_after_s=settings.purge_after_s),
+            metrics.sharing(service),
+        ):
             app.state.service = service
             gc.freeze()  # what is there now stays: nobody need look through it again
             gc.set_threshold(10_000, 10, 100)  # nor, for every few thousand requests, through all that is remembered

@@ -37,6 +37,9 @@ NO_WAY_BACK = {("keys", "delete")}
 SHOWN = {("keys", "usage"): show_usage}
 """What is no record."""
 
+YES = typer.Option("--yes", help="Do not ask.")
+NOW = typer.Option("--now", help="Also before its grace is over.")
+
 Parameters = list[inspect.Parameter]
 
 
@@ -94,7 +97,7 @@ def _run(route: Route, path: dict[str, str], values: dict[str, Any], given: dict
     body = _given_body(route, given, values)
     if _needs_asking(route) and not given["yes"]:
         confirm(f"{route.verb.capitalize()} {' '.join(path.values())} for good?")
-    record = perform(route, path, body)
+    record = perform(route, path, body, purge_now=given.get("now", False))
     if record is not None and "items" in record and not given["as_json"]:
         show_page({"next": None, **record}, as_json=False)
     elif record is None:
@@ -152,7 +155,9 @@ def _common(route: Route) -> Parameters:
         about = "A field to set to nothing, or its default; may be given again."
         found.append(_parameter("unset", list[str] | None, None, typer.Option("--unset", metavar="FIELD", help=about)))
     if _needs_asking(route):
-        found.append(_parameter("yes", bool, False, typer.Option("--yes", help="Do not ask.")))
+        found.append(_parameter("yes", bool, False, YES))
+    if route.verb == "purge":
+        found.append(_parameter("now", bool, False, NOW))
     found.append(_parameter("as_json", bool, False, typer.Option("--json", help="As JSON, for machines.")))
     return found
 

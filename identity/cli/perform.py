@@ -27,7 +27,9 @@ PATIENCE_S = 3.0
 """A person waits longer for a connection than a request may."""
 
 
-def perform(route: Route, path: dict[str, str], body: Record | None, *, query: Record | None = None) -> Record | None:
+def perform(
+    route: Route, path: dict[str, str], body: Record | None, *, query: Record | None = None, purge_now: bool = False
+) -> Record | None:
     """The record that the API would answer; None where it would answer 204."""
 
     async def once(settings: Settings) -> Record | None:
@@ -35,7 +37,7 @@ def perform(route: Route, path: dict[str, str], body: Record | None, *, query: R
             return await _answer(service, route, path, query=query, body=body)
 
     with database(read_settings()) as settings:
-        return asyncio.run(once(settings))
+        return asyncio.run(once(settings.model_copy(update={"purge_after_s": 0}) if purge_now else settings))
 
 
 def perform_list(route: Route, path: dict[str, str], where: Record, limit: int | None) -> Record:

@@ -15,7 +15,7 @@ from identity.db.store import (
     naming,
     precondition_failed,
 )
-from identity.db.sweeps import Swept, sweep
+from identity.db.sweeps import Swept, sweep, sweep_by_tenant
 
 __all__ = [
     "Connection",
@@ -43,4 +43,5 @@ __all__ = [
     "secrets_in_dsn",
     "settings_of",
     "sweep",
+    "sweep_by_tenant",
 ]

@@ -119,7 +119,11 @@ class Store(Generic[R]):
             raise Conflict("purge_too_early", f"This {self.noun} was deleted too recently to be purged.")
         raise self.not_found()
 
-    async def _sweep(self, statement: str, after: str, tenants: int | None, **params: Any) -> Swept:
+    async def _swept(self, statement: str, limit: int) -> int:
+        """How many rows of all tenants a step took; none also while another worker is at it."""
+        return len(await self._run(statement, "", role="identity_platform", limit=limit))
+
+    async def _swept_by_tenant(self, statement: str, after: str, tenants: int | None, **params: Any) -> Swept:
         """The statement tells how many rows it took of some tenants, and the last of these. Where it took any there
         may be more."""
         [found] = await self._run(

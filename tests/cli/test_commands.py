@@ -65,7 +65,7 @@ def test_a_whole_life_from_create_to_purge(shell: Shell) -> None:
         assert say(noun, "restore", *ids)["deleted_at"] is None
         say(noun, "delete", *ids)
         assert "(purge_too_early)\n" in shell(noun, "purge", *ids, "--yes").refusal
-        done = shell(noun, "purge", *ids, "--yes", "--json", purge_after_s="0")
+        done = shell(noun, "purge", *ids, "--yes", "--json", "--now")
         assert done.json == {}
         assert f"({noun.removesuffix('s').removesuffix('e')}" in shell(noun, "get", *ids).refusal
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 import httpx2
@@ -40,7 +41,10 @@ async def worker(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def service(settings: Settings, platform_key: str) -> AsyncIterator[Service]:
+async def service(settings: Settings, platform_key: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+    monkeypatch.setattr(
+        import_module("identity.api.sweeping"), "EVERY_S", 86_400.0
+    )  # or tombstones would go by themselves
     unhurried = settings.model_copy(update=UNHURRIED)
     async with worker(unhurried) as patient, worker(unhurried.model_copy(update={"purge_after_s": 0})) as hasty:
         yield Service(asyncio.get_running_loop(), patient, hasty, platform_key)

@@ -26,6 +26,7 @@ from tests.server import Database, execute
 
 MODULE = import_module("identity.api.sweeping")
 EVERY_S = 0.05
+MONTH_S = 30 * 86400
 OLD_ROWS = 10_000
 YOUNG_ROWS = 100
 FILL = """
@@ -152,7 +153,7 @@ def shut(own: Database) -> Iterator[None]:
 
 @pytest.mark.usefixtures("often")
 async def test_it_outlives_a_database_that_is_away(stores: Stores, own: Database, here: Organisation) -> None:
-    async with sweeping(stores):
+    async with sweeping(stores, purge_after_s=MONTH_S):
         fill(own, here, old=10)
         await only_the_young_are_left(own, 0)
         with shut(own):
@@ -165,7 +166,7 @@ async def test_it_outlives_a_database_that_is_away(stores: Stores, own: Database
 async def test_it_outlives_an_error_that_nobody_thought_of_and_tells_it(
     stores: Stores, own: Database, here: Organisation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with sweeping(stores):
+    async with sweeping(stores, purge_after_s=MONTH_S):
         execute(own.admin_url, "REVOKE DELETE ON identity.idempotency_keys FROM identity_platform")
         try:
             fill(own, here, old=10)

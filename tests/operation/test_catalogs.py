@@ -90,7 +90,7 @@ CHANGES = (
     "ALTER FUNCTION identity.count_living RESET search_path",
     "GRANT EXECUTE ON FUNCTION identity.count_living TO PUBLIC",
     "GRANT SELECT (username) ON identity.users TO identity_verifier",
-    "GRANT DELETE ON identity.users TO identity_platform",
+    "GRANT INSERT ON identity.users TO identity_platform",
     "GRANT CREATE ON SCHEMA identity TO identity_app",
     "ALTER SEQUENCE identity.tenant_refs CYCLE",
     "COMMENT ON COLUMN identity.users.id IS 'another'",

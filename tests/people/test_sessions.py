@@ -10,6 +10,7 @@ import pytest
 
 from identity.api.sweeping import sweep_over_all
 from identity.apps import IDENTITY
+from identity.db import Rollback
 from identity.stores import Stores
 from identity.user_apps import Grant
 from tests.api.problems import told
@@ -104,3 +105,19 @@ async def test_an_allowance_that_is_whole_again_is_swept(people: People, databas
     execute(database.admin_url, "UPDATE identity.sign_in_limits SET paid_until = now() - interval '1 s'")
     await sweep_over_all(people.org.stores.sign_ins.sweep_limits)
     assert execute(database.admin_url, "SELECT 1 FROM identity.sign_in_limits") == []
+
+
+async def test_a_sweep_waits_for_nobody_who_ends_what_it_sweeps(people: People, database: Database) -> None:
+    """Who ends all of a user's sessions takes them in the order of their ids: whoever waited for the first and held the
+    second would meet them crosswise."""
+    stores: Stores = people.org.stores
+    ids = [people.org.signed_in.session.session_id, (await people.signed_in())["session_id"]]
+    for id, age_s in zip(ids, (1, 2), strict=True):
+        expire = "UPDATE identity.sessions SET expires_at = now() - make_interval(secs => %s) WHERE id = %s"
+        execute(database.admin_url, expire, age_s, id)
+    async with stores.transaction() as tx, asyncio.timeout(1):
+        await tx.sessions.end_by_token(people.org.id, people.org.signed_in.refresh_token)
+        await sweep_over_all(stores.sessions.sweep)
+        raise Rollback
+    left = "SELECT id FROM identity.sessions WHERE id = ANY (%s)"
+    assert execute(database.admin_url, left, ids) == [(ids[0],)]

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from tests.prove.launcher import BLOCKED_S
+from tests.prove.purging import tenant_purged
 from tests.prove.site import Site
 
 DELAY_S = 0.05
@@ -81,4 +82,5 @@ FAULTS: dict[str, Fault] = {
     "a worker's loop blocked 0.5 s": loop_blocked,
     "PostgreSQL killed and restarted": postgres_killed,
     "the network delayed 50 ms for 3 s": network_delayed,
+    "a tenant of 300,000 users purged": tenant_purged,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -11,9 +12,11 @@ from tests.load.service import directory
 from tests.prove.caching import caching
 from tests.prove.faults import none
 from tests.prove.phases import phase
+from tests.prove.purging import tenant_purged
 from tests.prove.site import Site, site
 
 REVOCATIONS = 200
+USERS = 3_000
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +26,8 @@ async def place() -> AsyncIterator[Site]:
             yield found
 
 
-async def test_200_revocations_on_two_workers_under_load_leave_no_key_good(place: Site) -> None:
-    tally = (await phase(place, none, REVOCATIONS)).tally
+async def test_200_revocations_and_a_purge_on_two_workers_under_load_leave_no_key_good(place: Site) -> None:
+    tally = (await phase(place, partial(tenant_purged, users=USERS), REVOCATIONS)).tally
     assert (tally.late, tally.wrong, tally.errors) == (0, 0, 0)
     assert tally.revocations >= REVOCATIONS
     assert tally.verifications > 4 * REVOCATIONS

@@ -38,6 +38,7 @@ RULES: dict[str, tuple[str, str]] = {
         """
         SELECT relname || ': ' || policyname FROM tables JOIN pg_policies ON tablename = relname
          WHERE schemaname = 'identity' AND roles && '{public,identity_app}' AND policyname <> 'tenant'
+           AND permissive = 'PERMISSIVE'
         """,
         "CREATE POLICY support ON identity.users USING (true)",
     ),

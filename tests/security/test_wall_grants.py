@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Organisation
-from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, of_table, tables, use_everything
+from tests.security.wall import BOOKKEEPING, DENIED, ROLES, acting_as, attempt, enter, of_table, tables, use_everything
 from tests.server import Database
 
 RIGHTS = """
@@ -132,6 +132,9 @@ SWEPT = {
     "password_resets": "tenant_id user_id expires_at",
     "sign_in_challenges": "tenant_id token_hash expires_at",
     "sign_in_failures": "tenant_id name failed_at paused_until",
+    "users": "tenant_id id deleted_at",
+    "branches": "tenant_id app_id id deleted_at",
+    "apps": "tenant_id id deleted_at",
 }
 """What the platform may take away, and read of it."""
 
@@ -148,7 +151,7 @@ def test_the_platform_reads_tenants_keeps_signing_keys_and_sweeps_what_it_cannot
         *(f"INSERT sign_in_limits.{column}" for column in ("subject", "paid_until")),
         *(f"SELECT sign_in_limits.{column}" for column in ("subject", "paid_until", "created_at", "updated_at")),
         *(f"SELECT {table}.{column}" for table, columns in SWEPT.items() for column in columns.split()),
-        *(f"DELETE {table}" for table in SWEPT),
+        *(right for table in SWEPT for right in (f"DELETE {table}", f"UPDATE {table}.updated_at")),
     }
 
 
@@ -185,6 +188,7 @@ def test_the_service_writes_no_last_use_no_counter_and_no_migration(database: Da
     assert {each for each in found if each[1] in NOT_WRITTEN} == {
         ("SELECT", "key_last_uses"),
         ("SELECT", "key_usage"),
+        ("DELETE", "key_usage"),
         ("SELECT", "tenant_counters"),
         ("SELECT", "applied_migrations"),
     }
@@ -222,7 +226,7 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
         ("identity_verifier", "DELETE FROM identity.key_limits"),
         ("identity_app", "UPDATE identity.key_limits SET key_id = 'another'"),
         ("identity_app", "DELETE FROM identity.key_limits"),
-        ("identity_platform", "SELECT FROM identity.users"),
+        ("identity_platform", "SELECT username FROM identity.users"),
         ("identity_platform", "SELECT name FROM identity.app_keys"),
         ("identity_platform", "SELECT secret_hash FROM identity.app_keys"),
         ("identity_platform", "UPDATE identity.app_keys SET revoked_at = NULL"),
@@ -238,7 +242,6 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
             "INSERT INTO identity.key_usage (tenant_id, key_id, hour, code, count) SELECT 'a', 'b', now(), 'c', 1",
         ),
         ("identity_app", "UPDATE identity.key_usage SET count = 0"),
-        ("identity_app", "DELETE FROM identity.key_usage"),
         ("identity_app", "SELECT FROM identity.usage_workers"),
         ("identity_platform", "UPDATE identity.tenants SET name = 'Mine'"),
         ("identity_platform", "DELETE FROM identity.tenants"),
@@ -262,3 +265,14 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
 def test_a_role_is_held_to_its_columns(database: Database, org: Organisation, role: str, statement: str) -> None:
     with acting_as(database.service_url, role, org.id) as connection:
         assert attempt(connection, statement) == DENIED
+
+
+def test_a_tenants_counts_stay_until_it_is_purged(database: Database, org: Organisation) -> None:
+    use_everything(database, org)
+    with psycopg.connect(database.admin_url) as connection:
+        for moves, deleted in (("deleted_at = now()", 0), ("purged_at = now()", 1)):
+            connection.execute(f"UPDATE identity.tenants SET {moves} WHERE id = %s".encode(), [org.id])
+            enter(connection, "identity_app", org.id)
+            assert attempt(connection, "DELETE FROM identity.key_usage") == deleted
+            connection.execute("RESET ROLE")
+        connection.rollback()

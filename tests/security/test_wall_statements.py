@@ -27,6 +27,7 @@ from identity import (
     key_rotations,
     key_usage,
     passwords,
+    purging,
     sessions,
     sign_in_challenges,
     sign_ins,
@@ -60,6 +61,7 @@ MODULES = (
     sign_ins,
     factors,
     sign_in_challenges,
+    purging,
 )
 NO_TENANTS = {"sign_ins.TAKE"}
 """Of a table that is nobody's; and no service may run it but as the platform."""
@@ -73,8 +75,9 @@ STATEMENTS = {
     and isinstance(value, str)
     and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
 }
+STATEMENTS |= {f"purging.{table}": (purging, statement) for table, statement in purging.STEPS.items()}
 """But for sweeps, which are the platform's and held by policies of their own."""
-OVER_ALL_TENANTS = {"tenants.GET_MANY", "tenants.OF_REF"}
+OVER_ALL_TENANTS = {"tenants.GET_MANY", "tenants.OF_REF", "tenants.DUE"}
 """The platform's, by its meaning."""
 RESET, REFRESH = sha256(b"reset").digest(), sha256(b"refresh").digest()
 
@@ -82,6 +85,8 @@ CONSUME = """
 UPDATE identity.refresh_tokens SET consumed_at = now(), successor_hash = hash, successor = hash
  WHERE tenant_id = %s AND hash = %s
 """
+
+PURGED = "UPDATE identity.tenants SET deleted_at = '2001-01-01', purged_at = '2001-01-01' WHERE id = %s"
 
 UNIQUE_VIOLATION, FOREIGN_KEY_VIOLATION = "23505", "23503"
 CHANGES = {"name": "Taken over", "username": "mallory", "username_canonical": "mallory", "scopes": ["*"], "code": "X"}
@@ -208,7 +213,9 @@ def bury(connection: Connection, name: str, tenant_id: str) -> None:
     table, _, verb = name.partition(".")
     if name == "sessions.CONSUMED":
         connection.execute(CONSUME, [tenant_id, REFRESH])
-    if verb in ("RESTORE", "PURGE"):
+    if table == "purging":
+        connection.execute(PURGED, [tenant_id])
+    if verb in ("RESTORE", "PURGE", "DUE"):
         statement = "UPDATE {table} SET deleted_at = '2001-01-01' WHERE {tenant_id} = %s"
         spared = " AND id <> 'identity'" if table == "apps" else ""
         connection.execute(of_table(statement + spared, table), [tenant_id])

@@ -14,10 +14,11 @@ import psycopg
 import pytest
 from psycopg.rows import tuple_row
 
+from identity import purging
 from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
 from identity.apps import AppFilter
 from identity.branches import BranchChanges, BranchFilter, NewBranch
-from identity.db import Session, settings_of
+from identity.db import Session, in_scope, settings_of
 from identity.key_credits import TopUp
 from identity.key_imports import NewImportedKey
 from identity.key_text import KeyText
@@ -269,6 +270,10 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "sweep sessions": (lambda s, _: s.sessions.sweep(limit=50), {"sessions_by_expiry"}),
     "sweep refresh tokens": (lambda s, _: s.sessions.sweep_tokens(limit=50), {"refresh_tokens_by_expiry"}),
     "sweep failures": (lambda s, _: s.sign_ins.sweep(limit=50), {"sign_in_failures_by_age"}),
+    "sweep deleted users": (lambda s, _: s.users.sweep(after="u", limit=50, after_s=0), {"users_deleted"}),
+    "sweep deleted branches": (lambda s, _: s.branches.sweep(after="u", limit=50, after_s=0), {"branches_deleted"}),
+    "sweep deleted apps": (lambda s, _: s.apps.sweep(after="u", limit=50, after_s=0), {"apps_deleted"}),
+    "tenants to be purged": (lambda s, _: s.tenants.due_for_purge(after_s=0, after="", limit=50), {"tenants_deleted"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 
@@ -283,6 +288,20 @@ async def test_it_uses_its_index_and_reads_little_else(
         await operation(Stores(Explained(tx.session, plan)), key)
         raise psycopg.Rollback
     assert not indexes or indexes & plan.indexes
+    assert plan.scanned == []
+    assert plan.blocks <= FEW
+
+
+@pytest.mark.parametrize("table", [table for table in purging.STEPS if table != "apps"])
+async def test_a_step_of_a_purge_finds_its_rows_and_theirs_by_indexes(stores_of_big: Stores, table: str) -> None:
+    """But for apps, the last: under them nothing is left."""
+    plan = Plan()
+    async with stores_of_big.transaction() as tx:
+        await tx.tenants.delete("vast")
+        await tx.tenants.begin_purge("vast", after_s=0)
+        step = in_scope(purging.STEPS[table])
+        await Explained(tx.session, plan).run(step, {"tenant_id": "vast", "limit": 20}, tuple_row)
+        raise psycopg.Rollback
     assert plan.scanned == []
     assert plan.blocks <= FEW
 

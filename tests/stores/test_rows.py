@@ -31,6 +31,7 @@ ROWS = {
     "factors": Factor,
 }
 NEVER_SHOWN = {
+    "tenants": {"purged_at"},
     "users": {"username_canonical", "email_canonical"},
     "app_keys": {"secret_hash"},
     "factors": {"secret", "last_step"},

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from itertools import count
 
+import psycopg
 import pytest
 
 from identity.api.sweeping import sweep_by_tenant, sweeping
 from identity.app_keys import AppKeyFilter, NewAppKey
 from identity.apps import NewApp
+from identity.branches import NewBranch
 from identity.stores import Stores, create_tenant, open_stores
 from identity.tenants import NewTenant, TenantChanges
+from identity.users import NewUser
 from tests.conftest import settings_for
 from tests.server import Database, execute, new_database
 
@@ -25,6 +28,7 @@ SELECT %s, %s, date_trunc('hour', now()) - make_interval(days => n), 'valid', 1 
 LEFT = "SELECT count(*)::int FROM identity.key_usage WHERE tenant_id = %s"
 DIE = "UPDATE identity.app_keys SET {column} = now() - make_interval(days => %s) WHERE id = ANY (%s)"
 NUMBERS = count()
+MONTH_S = 30 * 86400
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +159,77 @@ async def test_a_tenant_whose_rows_do_not_go_keeps_no_other_from_being_swept(
         assert [len(await keys_of(stores, id)) for id in (before, stuck, after)] == [1, 2, 1]
 
 
+SWEPT = ("users", "branches", "apps")
+AGO = (
+    "UPDATE identity.{table} SET deleted_at = now() - make_interval(days => %s) WHERE tenant_id = %s AND id = ANY (%s)"
+)
+
+
+async def tenant_with_tombstones(stores: Stores, own: Database) -> tuple[str, dict[str, list[str]]]:
+    """Of each noun one that lives, one that was deleted long ago, and one that was not."""
+    id, _ = await tenant_with_keys(stores, 1)
+    ids = {table: ["living", "old", "young"] for table in SWEPT}
+    for each in ids["users"]:
+        await stores.users.create(id, NewUser(id=each, username=each))
+        await stores.branches.create(id, "shop", NewBranch(id=each, code=each, name=each, type="store"))
+        await stores.apps.create(id, NewApp(id=each, name=each, type="web"))
+        await stores.app_keys.issue(id, "shop", NewAppKey(name="k", user_id=each, branch_id=each))
+    with psycopg.connect(own.admin_url) as connection:
+        for table in SWEPT:
+            for days, each in ((31, "old"), (29, "young")):
+                connection.execute(AGO.format(table=table).encode(), [days, id, [each]])
+    return id, ids
+
+
+def there(own: Database, table: str, tenant_id: str) -> set[str]:
+    found = execute(own.admin_url, f"SELECT id FROM identity.{table} WHERE tenant_id = %s", tenant_id)
+    return {id for (id,) in found} - {"shop", "identity"}
+
+
+@pytest.mark.parametrize("table", SWEPT)
+async def test_what_was_deleted_is_purged_after_its_grace(stores: Stores, own: Database, table: str) -> None:
+    (one, ids), (other, _) = [await tenant_with_tombstones(stores, own) for _ in range(2)]
+    await sweep_by_tenant(getattr(stores, table).sweep, after_s=MONTH_S)
+    for id in (one, other):
+        assert {each: there(own, each, id) for each in ids} == {
+            each: {"living", "young"} if each == table else set(ids[each]) for each in ids
+        }
+        assert len(await keys_of(stores, id)) == (4 if table == "apps" else 3)
+
+
+@pytest.mark.parametrize("table", SWEPT)
+async def test_one_that_is_restored_meanwhile_stays(stores: Stores, own: Database, table: str) -> None:
+    id, _ = await tenant_with_tombstones(stores, own)
+    place = (id, "shop", "old") if table == "branches" else (id, "old")
+    async with stores.transaction() as tx, asyncio.timeout(1):
+        await getattr(tx, table).restore(*place)
+        await sweep_by_tenant(getattr(stores, table).sweep, after_s=MONTH_S)
+    assert there(own, table, id) == {"living", "old", "young"}
+
+
+async def test_of_a_tenant_that_is_being_purged_nothing_is_swept(stores: Stores, own: Database) -> None:
+    """Its purge takes all of it, in another order."""
+    id, ids = await tenant_with_tombstones(stores, own)
+    await stores.tenants.delete(id)
+    await stores.tenants.begin_purge(id, after_s=0)
+    for table in ids:
+        await sweep_by_tenant(getattr(stores, table).sweep, after_s=MONTH_S)
+    assert {table: there(own, table, id) for table in ids} == {table: set(names) for table, names in ids.items()}
+
+
+async def test_many_purged_users_of_one_tenant_do_not_change_everything_of_it(stores: Stores, own: Database) -> None:
+    id, _ = await tenant_with_keys(stores, 1)
+    names = [f"u{n}" for n in range(10)]
+    await stores.users.create_many(id, [NewUser(id=name, username=name) for name in names])
+    await stores.app_keys.issue_many(id, "shop", [NewAppKey(name="k", user_id=name) for name in names])
+    execute(own.admin_url, AGO.format(table="users"), 31, id, names)
+    [(before,)] = execute(own.admin_url, "SELECT n FROM identity.tenant_changes WHERE tenant_id = %s", id)
+    await sweep_by_tenant(stores.users.sweep, after_s=MONTH_S)
+    [(n, changes)] = execute(own.admin_url, "SELECT n, changes FROM identity.tenant_changes WHERE tenant_id = %s", id)
+    assert n - before == 20
+    assert "*" not in changes[-20:]
+
+
 async def test_few_keys_go_at_once_since_their_counts_go_with_them(stores: Stores, own: Database) -> None:
     before, _ = await tenant_with_keys(stores, 1)
     for _ in range(5):
@@ -174,7 +249,7 @@ async def test_it_is_done_in_the_background(stores: Stores, own: Database) -> No
     id, [key, dead] = await tenant_with_keys(stores, 2)
     execute(own.admin_url, FILL, id, key)
     execute(own.admin_url, DIE.format(column="revoked_at"), 91, [dead])
-    async with sweeping(stores):
+    async with sweeping(stores, purge_after_s=MONTH_S):
         async with asyncio.timeout(20):
             while left(own, id) != 90 or await keys_of(stores, id) != {key}:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -196,6 +271,6 @@ async def test_it_ends_also_where_a_cancellation_is_lost(stores: Stores, monkeyp
 
     monkeypatch.setattr(MODULE, "sweep_over_all", loses_the_first)
     before = asyncio.all_tasks()
-    async with sweeping(stores):
+    async with sweeping(stores, purge_after_s=MONTH_S):
         await asyncio.wait_for(begun.wait(), 20)
     assert not any("_for_ever" in repr(task.get_coro()) for task in asyncio.all_tasks() - before)

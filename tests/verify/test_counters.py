@@ -166,10 +166,10 @@ QUIET: dict[str, Do] = {
     "tenants.update": lambda s, t, _: s.tenants.update(t, TenantChanges(name="New")),
     "tenants.update_many": lambda s, t, _: s.tenants.update_many({t: TenantChanges(name="New")}),
 }
-READING = ("get", "get_many", "exists", "find", "list", "hold", "held", "has")
-REMOVES_THE_COUNTER = {"tenants.purge"}
-OF_THE_DEAD = {"app_keys.sweep"}
-"""By the trigger of app_keys.delete; nobody remembers such a key."""
+READING = ("get", "get_many", "exists", "find", "list", "hold", "held", "has", "rows", "due")
+REMOVES_THE_COUNTER = {"tenants.purge", "tenants.begin_purge"}
+OF_THE_DEAD = {f"{noun}.sweep" for noun in ("app_keys", "users", "branches", "apps")}
+"""By the triggers of deleting; nobody remembers such a key, or one under it."""
 
 
 def counter(database: Database, tenant_id: str) -> tuple[int, list[str]]:
