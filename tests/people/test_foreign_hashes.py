@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import scrypt
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from identity.apps import IDENTITY
 from identity.cli.tables.nouns import Users
-from identity.password_hashes import judge, matches
+from identity.password_hashes import _one_at_a_time, judge, matches
 from identity.settings import Settings
 from identity.user_apps import Grant
 from tests.api.problems import places, problem, told
@@ -61,6 +62,17 @@ def test_phpass_knows_its_own() -> None:
     password, hash = PHPASS
     judge(hash)
     assert (matches(hash, password), matches(hash, password + " ")) == (True, False)
+
+
+def test_libpass_checks_one_at_a_time() -> None:
+    """Two threads that use it for the first time at once fail."""
+    password, hash = PHPASS
+    with ThreadPoolExecutor(1) as threads:
+        with _one_at_a_time:
+            asked = threads.submit(matches, hash, password)
+            with pytest.raises(TimeoutError):
+                asked.result(0.1)
+        assert asked.result(10)
 
 
 def test_of_a_long_password_bcrypt_took_the_first_72_bytes() -> None:
