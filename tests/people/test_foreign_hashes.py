@@ -110,7 +110,7 @@ UNKNOWN = {
     "padding": BCRYPT[:-1] + "T",
     "cut": BCRYPT[:-1],
     "two lines": BCRYPT + "\n",
-    "other digits": DJANGO.replace("1000", "\u0661\u0660\u0660\u0660"),
+    "other digits": DJANGO.replace("1000", "1\u0660\u0660\u0660"),
     "endless": DJANGO.replace("1000", "9" * 400),
 }
 
@@ -164,6 +164,11 @@ async def test_what_may_cost_too_much_is_refused_and_what_is_just_bearable_is_no
     answer = await put(people, BCRYPT.replace("$04$", "$31$"))
     assert (told(answer), places(answer)) == ((400, "invalid_request"), ["/hash"])
     assert "at most 14" in answer.text
+
+
+def test_what_is_longer_than_is_kept_is_none() -> None:
+    with pytest.raises(ValueError, match="must be a password's hash"):
+        judge(FOREIGN["libpass, pbkdf2"].replace("xtj7", "xtj7" * 120))
 
 
 def test_what_was_never_to_be_kept_is_not_checked_either() -> None:
