@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from hmac import compare_digest
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -61,7 +61,7 @@ def judge(hash: str) -> None:
     form, parts = found
     if not form.is_taken(parts):
         raise ValueError(f"must keep to what is taken: {form.name} {form.at_most}")
-    if form.needs_extra and not (find_spec("passlib") and find_spec("bcrypt")):
+    if form.needs_extra and not _is_installed():
         raise ValueError(f"needs what is not installed with the service, to check {form.name}: {INSTALL}")
 
 
@@ -78,6 +78,13 @@ def matches(hash: str, password: str) -> bool:
     except (Argon2Error, ValueError):
         pass
     return False
+
+
+def _is_installed() -> bool:
+    try:
+        return all(map(import_module, ("bcrypt", "passlib")))  # which is dear but once, unlike to look for them
+    except ImportError:
+        return False
 
 
 def _find(hash: str) -> tuple[Form, Parts] | None:
