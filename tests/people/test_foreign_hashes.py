@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from identity.apps import IDENTITY
 from identity.cli.tables.nouns import Users
-from identity.password_hashes import _one_at_a_time, judge, matches
+from identity.password_hashes import judge, matches
+from identity.password_hashes.checks import _one_at_a_time
 from identity.settings import Settings
 from identity.user_apps import Grant
 from tests.api.problems import places, problem, told
