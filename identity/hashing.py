@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.exceptions import InvalidHashError
 
+from identity import password_hashes
 from identity.errors import IdentityError
 
 T = TypeVar("T")
@@ -57,21 +58,18 @@ class Hasher:
 
     async def verify(self, hash: str | None, password: str) -> bool:
         """Without a hash as dear as with one, and False."""
-        found = await self._run(lambda: self._matches(hash or NOBODYS, password))
+        found = await self._run(lambda: password_hashes.matches(hash or NOBODYS, password))
         return found and hash is not None
 
     def is_outdated(self, hash: str) -> bool:
-        """Whether it was made with other parameters than are ours now."""
-        return self._argon2.check_needs_rehash(hash)
+        """Whether it was made otherwise than we make one now, here or by another system."""
+        try:
+            return self._argon2.check_needs_rehash(hash)
+        except InvalidHashError:
+            return True
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
-
-    def _matches(self, hash: str, password: str) -> bool:
-        try:
-            return self._argon2.verify(hash, password)
-        except (Argon2Error, InvalidHashError):
-            return False
 
     async def _run(self, work: Callable[[], T]) -> T:
         """The room is the work's until it is done: a client that goes away meanwhile frees none of it, or whoever

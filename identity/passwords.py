@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StringConstraints
 
+from identity import password_hashes
 from identity.db import IfMatch, Row, Store, precondition_failed, sweep
 from identity.errors import Conflict, FieldError, Invalid
-from identity.fields import Given, canonical
+from identity.fields import Given, canonical, shown, unset
 from identity.token_text import hash_token, new_token
 
 LEAST_CHARS = 8
@@ -27,9 +28,37 @@ Password = Annotated[SecretStr, Field(min_length=1, max_length=MOST_CHARS)]
 ResetToken = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+def _judged(hash: SecretStr) -> SecretStr:
+    password_hashes.judge(hash.get_secret_value())
+    return hash
+
+
+PasswordHash = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=password_hashes.MAX_CHARS),
+    AfterValidator(_judged),
+    shown(format="password-hash"),
+]
+
+
 class NewPassword(Given):
-    password: Password
+    """One of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["password"]}, {"required": ["hash"]}]})
+
+    password: Password = unset()
     """Whole, and as it is given: nothing is cut off or made to fit."""
+    hash: PasswordHash = unset()
+    """Of the password, as another system made it."""
+
+    @property
+    def given_hash(self) -> str | None:
+        """Invalid where not exactly one is given."""
+        if len(self.model_fields_set) != 1:
+            place = "/hash" if self.model_fields_set else "/password"
+            refused = FieldError("must be given, or else the other of password and hash, and not both", pointer=place)
+            raise Invalid("invalid_request", f"Not as it should be: {place}.", errors=(refused,))
+        return self.hash.get_secret_value() if "hash" in self.model_fields_set else None
 
 
 class PasswordChanges(Given):
@@ -146,7 +175,7 @@ SELECT FROM identity.users
 _CHANGE = """
 , changed AS (
     INSERT INTO identity.passwords AS old (tenant_id, user_id, hash)
-    SELECT %(tenant_id)s, user_id, %(hash)s FROM held
+    SELECT %(tenant_id)s, user_id, hash FROM held ORDER BY user_id
         ON CONFLICT (tenant_id, user_id) DO UPDATE SET hash = excluded.hash, changed_at = clock_timestamp()
     RETURNING user_id, changed_at
 ), ended AS (
@@ -169,7 +198,7 @@ SELECT user_id, changed_at, (SELECT count(*) FROM ended) AS sessions_ended FROM 
 SET = f"""
 {HOLD}
 WITH held AS (
-    SELECT id AS user_id FROM identity.users
+    SELECT id AS user_id, %(hash)s AS hash FROM identity.users
      WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL
        AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
        AND (%(if_changed_at)s::timestamptz IS NULL
@@ -177,6 +206,30 @@ WITH held AS (
                           AND changed_at = %(if_changed_at)s))
 )
 {_CHANGE}
+"""
+
+GIVEN = "unnest(%(user_ids)s::text[], %(hashes)s::text[]) AS given (user_id, hash)"
+
+HOLD_MANY = """
+SELECT FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND id = ANY (%(user_ids)s::text[]) AND deleted_at IS NULL
+ ORDER BY id FOR NO KEY UPDATE;
+"""
+
+SET_MANY = f"""
+{HOLD_MANY}
+WITH held AS (
+    SELECT given.user_id, given.hash
+      FROM {GIVEN}
+      JOIN identity.users AS u ON u.tenant_id = %(tenant_id)s AND u.id = given.user_id AND u.deleted_at IS NULL
+)
+{_CHANGE}
+"""
+
+KNOWN = f"""
+SELECT p.user_id
+  FROM {GIVEN}
+  JOIN identity.passwords AS p ON p.tenant_id = %(tenant_id)s AND p.user_id = given.user_id AND p.hash = given.hash
 """
 
 REHASH = """
@@ -214,7 +267,7 @@ WITH held AS (
     DELETE FROM identity.password_resets
      WHERE tenant_id = %(tenant_id)s AND token_hash = %(token_hash)s AND user_id = %(user_id)s
        AND expires_at > clock_timestamp()
-    RETURNING user_id, email_canonical
+    RETURNING user_id, email_canonical, %(hash)s AS hash
 ), proved AS (
     UPDATE identity.users
        SET email_verified_at = clock_timestamp()
@@ -260,6 +313,15 @@ class PasswordStore(Store[PasswordChange]):
             found = await self.find(tenant_id, user_id=user_id)
             raise self.not_found() if found is None or found.user_id is None else precondition_failed()
         return changed
+
+    async def set_many(self, tenant_id: str, hashes: Mapping[str, str]) -> None:
+        """By user; of one who is not there nothing is set. Ends all sessions of these users."""
+        await self._run(SET_MANY, tenant_id, user_ids=list(hashes), hashes=list(hashes.values()))
+
+    async def known(self, tenant_id: str, hashes: Mapping[str, str]) -> list[str]:
+        """Those users of whom that very hash is kept."""
+        found = await self._run(KNOWN, tenant_id, user_ids=list(hashes), hashes=list(hashes.values()))
+        return [row["user_id"] for row in found]
 
     async def rehash(self, tenant_id: str, user_id: str, hash: str, *, if_changed_at: datetime) -> None:
         """The same password hashed anew: that is no change of it."""

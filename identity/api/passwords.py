@@ -45,14 +45,15 @@ WEAK = ("password_too_short", "password_too_weak", "too_busy")
 async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) -> PasswordChange:
     """Set a user's password.
 
-    Ends all their sessions. Of a user who may manage, the caller must hold all that they may do. If-Match is about the
-    user; `If-None-Match: *` sets only a first password.
+    Or its `hash`, made by another system, which is made anew when the user signs in with it for the first time. Ends
+    all their sessions. Of a user who may manage, the caller must hold all that they may do. If-Match is about the user;
+    `If-None-Match: *` sets only a first password.
     """
     await _must_outrank_another(call, user_id)
     holder = await _holder(call)
     if call.only_creates and holder.hash is not None:
         raise there_is_one()
-    hash = await _hashed(call.service, holder, call.body.password)
+    hash = call.body.given_hash or await _hashed(call.service, holder, call.body.password)
     return await call.stores.passwords.set(tenant_id, user_id, hash, if_match=call.if_match)
 
 

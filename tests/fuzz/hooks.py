@@ -26,6 +26,10 @@ schemathesis.openapi.format(
 schemathesis.openapi.format(
     "app-key", st.text(ALPHABET, min_size=22, max_size=22).map(lambda id: compose("isk", "live", id, "0" * 43))
 )
+schemathesis.openapi.format(
+    "password-hash",
+    st.builds("pbkdf2_sha256${}${}${}=".format, st.integers(1, 9), st.just("salt"), st.just("0" * 43)),
+)
 
 SPARED = json.loads(os.environ["IDENTITY_FUZZ_SPARED"])
 """By parameter, the ids whose loss would end the run with nothing but 401: the caller's own key and tenant."""

@@ -153,6 +153,7 @@ async def test_what_changed_while_the_password_was_hashed_is_judged_again(people
 
 ENDS: dict[str, Callable[[People, Any], Awaitable[Any]]] = {
     "another password": lambda p, s: s.passwords.set(p.org.id, "ana", password_hash()),
+    "an imported password": lambda p, s: s.passwords.set_many(p.org.id, {"ana": password_hash()}),
     "suspended": lambda p, s: s.users.suspend(p.org.id, "ana"),
     "deleted": lambda p, s: s.users.delete(p.org.id, "ana"),
     "access revoked": lambda p, s: s.user_apps.revoke(p.org.id, "shop", "ana"),

@@ -40,7 +40,7 @@ from identity.apps import IDENTITY
 from identity.stores import LIFETIMES, Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
 from identity.user_apps import Grant
-from tests.conftest import Organisation, make_organisation, settings_for, unique
+from tests.conftest import Organisation, make_organisation, password_hash, settings_for, unique
 from tests.security.wall import CHANGED_AT, DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
@@ -134,7 +134,8 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}
     given |= {"add": 1, "set": None}
     given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
-    given |= {"algorithms": ["sha256"], "hashes": [b"imported".ljust(32, b"\0")]}
+    hashes = [password_hash()] if module is passwords else [b"imported".ljust(32, b"\0")]
+    given |= {"algorithms": ["sha256"], "hashes": hashes, "user_ids": ["ana"]}
     given |= {"source": "taken over", "url": None}
     given |= {"login": "ana", "hash": "taken over" if module is passwords else REFRESH, "token_hash": RESET}
     given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}

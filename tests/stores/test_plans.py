@@ -257,6 +257,14 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         lambda s, _: s.passwords.find("vast", login="500@example.com", app_id="shop"),
         {"email_taken"},
     ),
+    "set passwords": (
+        lambda s, _: s.passwords.set_many("vast", {f"u{n}": "hash" for n in range(500, 510)}),
+        {"password_taken", "sessions_by_user"},
+    ),
+    "know passwords": (
+        lambda s, _: s.passwords.known("vast", {f"u{n}": "hash" for n in range(500, 510)}),
+        {"password_taken"},
+    ),
     "set a password": (lambda s, _: s.passwords.set("vast", "u500", "hash"), {"password_taken", "sessions_by_user"}),
     "count a failure": (
         lambda s, _: s.sign_ins.failed("vast", "u500", failures=10, window_s=900, pause_s=60),

@@ -160,7 +160,7 @@ async def test_rolling_the_migration_back_leaves_no_half_to_be_restored(
     await own_stores.tenants.begin_purge(here.id, after_s=0)
     with psycopg.connect(own.admin_url) as connection:
         connection.execute("SET LOCAL ROLE identity_owner")
-        connection.execute((FILES / "0025_purging.rollback.sql").read_bytes())
+        connection.execute((FILES / "0023_purging.rollback.sql").read_bytes())
         assert rows_of(connection, "tenants", here.id) == rows_of(connection, "users", here.id) == []
         connection.rollback()
 

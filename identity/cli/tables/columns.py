@@ -39,6 +39,8 @@ class Shape:
     synonyms: dict[str, str]
     """What other systems call a field, without case and punctuation."""
     statuses: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    """Fields that come in and never go out."""
     numbers: frozenset[Path] = frozenset()
     json: frozenset[Path] = frozenset({("metadata",), ("settings",)})
 
@@ -46,7 +48,7 @@ class Shape:
         """address.city as a path, where there is such a field."""
         name, dot, member = target.partition(".")
         if not dot:
-            return (name,) if name in self.fields else None
+            return (name,) if name in (*self.fields, *self.unseen) else None
         known = name == "metadata" or member in self.documents.get(name, ())
         return (name, member) if known and member else None
 
@@ -126,7 +128,7 @@ class Columns:
 
     def _known(self) -> tuple[str, ...]:
         settings = tuple(f"settings.{member}" for member in self.shape.documents.get("settings", ()))
-        return (*self.shape.in_csv(), *settings)
+        return (*self.shape.in_csv(), *self.shape.unseen, *settings)
 
     def values(self, row: Row) -> dict[Path, Any]:
         """What the row gives, by field; an empty cell is None. Refused where a cell cannot be read."""
@@ -160,7 +162,7 @@ def read_maps(maps: Iterable[str], shape: Shape) -> dict[str, str]:
     for given in maps:
         column, equals, target = given.rpartition("=")
         if not equals or (target and shape.path(target) is None):
-            known = ", ".join(shape.in_csv())
+            known = ", ".join((*shape.in_csv(), *shape.unseen))
             raise typer.BadParameter(f"--map {given!r} names no field: COLUMN=FIELD, of {known}, metadata.ANY")
         found[column] = target
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from identity import password_hashes
 from identity.cli.tables.columns import Columns, Path, Refused
 from identity.cli.tables.nouns import Name, Noun
 from identity.cli.tables.tabular import Row
@@ -39,12 +40,14 @@ class Step:
     changes: Changes | None
     status: str | None
     """As it shall be, where that is said and not so."""
+    hash: str | None = field(default=None, repr=False)
+    """Of the password, likewise."""
 
     @property
     def outcome(self) -> str:
         if self.record is None:
             return "created"
-        return "changed" if self.changes or self.status else "unchanged"
+        return "changed" if self.changes or self.status or self.hash else "unchanged"
 
     @property
     def as_a_whole(self) -> bool:
@@ -70,13 +73,14 @@ def judge(noun: Noun, columns: Columns, candidate: Candidate, record: Any | None
         raise candidate.refused
     given = dict(candidate.given)
     status = _status(noun, columns, given.pop(("status",), None))
+    hash = _hash(columns, given.pop(("password_hash",), None))
     fields = {path[0] for path in given} - {"id"}
     present = plain(record, set(noun.new.model_fields)) if record else {}
     new = _validated(noun, columns, _overlaid(present, given))
     if record is None:
-        return Step(candidate.row, None, new, None, None if status == "active" else status)
+        return Step(candidate.row, None, new, None, None if status == "active" else status, hash)
     changes = _changes(noun, present, plain(new, fields))
-    return Step(candidate.row, record, new, changes, None if status == record.status else status)
+    return Step(candidate.row, record, new, changes, None if status == record.status else status, hash)
 
 
 def _status(noun: Noun, columns: Columns, given: Any) -> str | None:
@@ -85,6 +89,17 @@ def _status(noun: Noun, columns: Columns, given: Any) -> str | None:
     if str(given).lower() not in noun.shape.statuses:
         raise Refused(columns.column_of(("status",)), f"must be {', '.join(noun.shape.statuses)}, or empty")
     return str(given).lower()
+
+
+def _hash(columns: Columns, given: Any) -> str | None:
+    """Refused without a word of it; a row that has none leaves the password as it is."""
+    if given is None:
+        return None
+    try:
+        password_hashes.judge(str(given))
+    except ValueError as error:
+        raise Refused(columns.column_of(("password_hash",)), str(error)) from None
+    return str(given)
 
 
 def plain(model: BaseModel, fields: set[str]) -> dict[str, Any]:

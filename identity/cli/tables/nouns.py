@@ -54,6 +54,14 @@ class Noun(ABC):
     async def move(self, stores: Stores, id: str, present: str, to: str) -> None:
         """By the noun's own verbs, from its present status."""
 
+    async def known_hashes(self, stores: Stores, hashes: Mapping[str, str]) -> Sequence[str]:
+        """The ids of those whose password has that very hash already."""
+        return []
+
+    async def set_hashes(self, stores: Stores, hashes: Mapping[str, str]) -> None:
+        """Of their passwords, by id."""
+        assert not hashes, "only users have passwords"
+
     @abstractmethod
     async def list(self, stores: Stores, after: str | None, limit: int) -> Page[Any]: ...
 
@@ -70,7 +78,9 @@ class Users(Noun):
         documents={},
         names=("id", "username"),
         statuses=("active", "suspended", "locked"),
+        unseen=("password_hash",),
         synonyms={
+            **dict.fromkeys(("hashedpassword", "encryptedpassword"), "password_hash"),
             **dict.fromkeys(("userid", "externalid", "objectid"), "id"),
             **dict.fromkeys(("login", "loginname", "user", "account", "accountname", "samaccountname"), "username"),
             **dict.fromkeys(("userprincipalname", "upn", "benutzername", "usuario"), "username"),
@@ -107,6 +117,12 @@ class Users(Noun):
             await (users.suspend if to == "suspended" else users.lock)(self.tenant_id, id)
         elif present == "locked":
             await users.unlock(self.tenant_id, id)
+
+    async def known_hashes(self, stores: Stores, hashes: Mapping[str, str]) -> Sequence[str]:
+        return await stores.passwords.known(self.tenant_id, hashes)
+
+    async def set_hashes(self, stores: Stores, hashes: Mapping[str, str]) -> None:
+        await stores.passwords.set_many(self.tenant_id, hashes)
 
     async def list(self, stores: Stores, after: str | None, limit: int) -> Page[User]:
         return await stores.users.list(self.tenant_id, after=after, limit=limit)

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from identity.cli.tables.columns import Columns, Refused
 from identity.cli.tables.judging import Candidate, Step, judge
@@ -72,6 +72,7 @@ class Batches:
         async with stores.transaction() as tx:
             held = await self._hold(tx, candidates)
             steps, written = self._judged(_distinct(candidates, held), held)
+            steps = await self._but_known_hashes(tx, steps)
             refusals = await self._settle(tx, steps)
         written.refusals += refusals
         written.refusals.sort(key=lambda refusal: refusal.row.line)
@@ -99,6 +100,12 @@ class Batches:
                 if self.stop:
                     break
         return steps, written
+
+    async def _but_known_hashes(self, tx: Stores, steps: list[Step]) -> list[Step]:
+        """So that an import which is run again ends no session."""
+        hashes = {step.record.id: step.hash for step in steps if step.record and step.hash}
+        known = await self.noun.known_hashes(tx, hashes) if hashes else ()
+        return [replace(step, hash=None) if step.record and step.record.id in known else step for step in steps]
 
     async def _settle(self, tx: Stores, steps: Sequence[Step]) -> list[Refusal]:
         """All steps but those that are refused; when it stops at the first, none after that."""
@@ -137,10 +144,13 @@ class Batches:
         creating = [n for n in places if steps[n].record is None]
         with _naming(creating):
             made = dict(zip(creating, await self.noun.create_many(tx, [steps[n].new for n in creating]), strict=True))
+        records = {n: steps[n].record or made[n] for n in places}
+        hashes = {records[n].id: hash for n in places if (hash := steps[n].hash)}
+        if hashes:
+            await self.noun.set_hashes(tx, hashes)
         for n in places:
-            record, status = steps[n].record or made[n], steps[n].status
-            if status:
-                await self.noun.move(tx, record.id, record.status, status)
+            if status := steps[n].status:
+                await self.noun.move(tx, records[n].id, records[n].status, status)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
--- depends: 0025_purging
+-- depends: 0023_purging
 -- transactional: false
 CREATE INDEX CONCURRENTLY IF NOT EXISTS tenants_deleted ON identity.tenants (id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS apps_deleted ON identity.apps (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;
