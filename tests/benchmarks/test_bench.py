@@ -11,10 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.benchmarks.cases import CASES, Case, Target
+from tests.benchmarks.case import Case, Target
+from tests.benchmarks.cases import CASES
 from tests.benchmarks.cpu import used_s
-from tests.benchmarks.load import Order, run
+from tests.benchmarks.load import run
 from tests.benchmarks.measure import Sample, Series, by_round
+from tests.benchmarks.order import Order
 from tests.benchmarks.plot import svg
 from tests.benchmarks.report import judged
 from tests.load.service import serving

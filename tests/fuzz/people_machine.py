@@ -62,6 +62,7 @@ class PeopleMachine(PeopleRules):
             told = self.erase(PLATFORM, user, shown=True)
         else:
             told = self.move_one(PLATFORM, user, way)
+        self.sign_in_as(t, app, user.id, "username", "right")
         if "receipt" in told and way != "lock":
             assert told["receipt"]["sessions_ended"] == expected
 
@@ -79,6 +80,7 @@ class PeopleMachine(PeopleRules):
         """Whatever was left, in this tenant: all are there again, and sign in."""
         tenant = self.world.tenants[self.ids[t]]
         self.brought_back = False
+        self.skip(t, pools.LONGER_THAN_A_PAUSE_S)
         self.bring_back(self.place(TENANT, t, 0, 0), tenant, {"suspended": "activate"})
         self.bring_back(self.place(APP, t, 0, 0), tenant.apps["shop"], {"disabled": "enable"})
         for n, user_id in enumerate(pools.USER_IDS[:2]):

@@ -190,6 +190,7 @@ is_its = st.sampled_from([True, True, True, True, True, False])
 people = st.sampled_from(["ana", "ana", "ana", "bob", "bob", "eve"])
 peoples_apps = st.sampled_from([0, 0, 0, 2, 2, 1])
 admins = st.sampled_from([*[("own", 0)] * 5, ("platform", 0), ("other", 0)])
+LONGER_THAN_A_PAUSE_S = 1300
 guesses = st.lists(st.tuples(logins, st.sampled_from([0, 0, 0, 70, 1300])), min_size=1, max_size=5)
 """And how long after each: for longer than the shortest pause, and than the window."""
 uses = st.lists(st.tuples(tokens, times, is_its, st.sampled_from([0, 0, 0, 12])), min_size=1, max_size=5)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def prove(asked: argparse.Namespace, outcomes: Outcomes) -> None:
                         outcomes[name] = await phase(place, FAULTS.get(name, none), count, ports=ports, tally=tally)
 
 
-async def time_failures(asked: argparse.Namespace, timings: Timings) -> None:
+def time_failures(asked: argparse.Namespace, timings: Timings) -> None:
     if asked.only and TIMING not in asked.only:
         return
     with directory() as data_dir, database(data_dir) as found, serving(found.environment | UNLIMITED) as process:
@@ -67,9 +68,9 @@ async def time_failures(asked: argparse.Namespace, timings: Timings) -> None:
         columns = (TextColumn(f"{TIMING:35}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=asked.sign_ins)
-            timings |= await time_sign_ins(
-                process.port, found, asked.sign_ins, lambda done: bar.update(task, completed=done)
-            )
+            say = partial(bar.update, task)
+            timing = time_sign_ins(process.port, found, asked.sign_ins, lambda done: say(completed=done))
+            timings |= asyncio.run(timing)
 
 
 @asynccontextmanager
@@ -136,7 +137,7 @@ def main() -> int:
     asked, outcomes, timings = arguments(), Outcomes(), Timings()
     try:
         asyncio.run(prove(asked, outcomes))
-        asyncio.run(time_failures(asked, timings))
+        time_failures(asked, timings)
     except KeyboardInterrupt:
         Console(stderr=True).print("[yellow]cut off: these are the faults that were through[/yellow]")
     for table in (table_of(outcomes) if outcomes else None, timing_table_of(timings) if timings else None):
