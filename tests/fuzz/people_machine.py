@@ -49,6 +49,7 @@ class PeopleMachine(PeopleRules):
             self.pause(t, way)
         else:
             self.leave_by(t, n, way)
+        self.service.seen[way] += 1
         self.look_at_people()
         if is_back:
             self.come_back(t)
