@@ -42,19 +42,26 @@ class PeopleMachine(PeopleRules):
         for a, user_id in ((0, "ana"), (2, "ana"), (0, "bob")):
             self.sign_in_as(t, a, user_id, "username", "right")
 
-    @rule(t=pools.tenants, n=pools.who_leaves, way=pools.ways_out, is_back=pools.shown)
-    def leave(self, t: int, n: int, way: str, is_back: bool) -> None:
-        """Their user, or one access; the receipt names the sessions that end. And perhaps they are back at once."""
+    @rule(t=pools.tenants, n=pools.who_leaves, ways=pools.ways_out, is_back=pools.shown)
+    def leave(self, t: int, n: int, ways: list[str], is_back: bool) -> None:
+        """One way after the other, and back each time; perhaps not after the last."""
+        for way in ways[:-1]:
+            self.leave_once(t, n, way)
+            self.come_back(t)
+        self.leave_once(t, n, ways[-1])
+        if is_back:
+            self.come_back(t)
+
+    def leave_once(self, t: int, n: int, way: str) -> None:
         if way in pools.PAUSES:
             self.pause(t, way)
         else:
             self.leave_by(t, n, way)
         self.service.seen[way] += 1
         self.look_at_people()
-        if is_back:
-            self.come_back(t)
 
     def leave_by(self, t: int, n: int, way: str) -> None:
+        """Their user, or one access: the receipt names the sessions that end, and no new one begins."""
         user, app = self.place(USER, t, 0, n), 0 if n else 2
         expected = self.open_sessions(user, pools.IDS["app"][app] if way == "revoke" else None)
         if way == "revoke":

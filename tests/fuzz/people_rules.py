@@ -78,7 +78,17 @@ class PeopleRules(Ground):
         for name, seconds in guesses:
             self.sign_in_as(t, 0, user_id, name, "wrong")
             self.skip(t, seconds)
+        self.must_be_counted(t, user_id)
         self.sign_in_as(t, 0, user_id, "username", "right")
+
+    def must_be_counted(self, t: int, user_id: str) -> None:
+        """As whoever asks for all that is held on a person is told."""
+        tenant = self.tenant(t)
+        if not tenant.is_deleted and living(tenant.users, user_id):
+            path = f"/v1/tenants/{tenant.id}/users/{user_id}/export"
+            answer = self.service.run(self.driver.send(PLATFORM, tenant.id, "GET", path, hasty=next(self.turns)))
+            told, known = answer.json()["failures"], tenant.failures.get(user_id)
+            assert (told and told["failures"]) == (known and known.n), f"{known} expected, not {told}"
 
     def sign_in_as(self, t: int, a: int, user_id: str, name: str, which: str) -> None:
         tenant = self.tenant(t)

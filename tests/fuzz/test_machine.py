@@ -25,7 +25,7 @@ from tests.server import Database
 
 EXAMPLES = int(os.environ.get("IDENTITY_FUZZ_EXAMPLES", "16"))
 STEPS = 60
-PEOPLES_EXAMPLES, PEOPLES_STEPS = EXAMPLES, 30
+PEOPLES_EXAMPLES, PEOPLES_STEPS = EXAMPLES * 3 // 4, 24
 # To shrink takes minutes: that is for whoever looks for a bug, not for CI.
 PHASES = (Phase.generate, Phase.shrink) if "IDENTITY_FUZZ_SHRINK" in os.environ else (Phase.generate,)
 
