@@ -73,12 +73,12 @@ def _batches(keys: list[bytes], caller: bytes, count: int) -> Iterator[bytes]:
 
 def _singles(keys: list[bytes], callers: list[bytes], ask: str) -> Iterator[bytes]:
     asking = _introspection if ask == "introspect" else _single
-    heads = [asking(caller, keys[0]).split(keys[0]) for caller in callers]
+    heads = [asking(caller, keys[0]).rpartition(keys[0]) for caller in callers]
     draw: Callable[[], float] = Random().random
     count, share = len(keys), len(callers) / len(keys)
     while True:
         n = int(draw() * count)
-        head, tail = heads[int(n * share)]
+        head, _, tail = heads[int(n * share)]
         yield head + keys[n] + tail
 
 

@@ -6,12 +6,14 @@ import time
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Fields = dict[str, Any]
 
-PAST, FUTURE = "2001-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+PAST = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+"""Not so long ago that a key which expired then would be swept away meanwhile."""
+FUTURE = "2100-01-01T00:00:00Z"
 
 
 class _Something:
