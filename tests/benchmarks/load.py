@@ -95,7 +95,14 @@ class Load:
         self._loop(begun_s + (ENDLESS_S if self._order.once else self._order.seconds))
         seconds = time.perf_counter() - begun_s
         used = {name: cpu_s - before[name] for name, cpu_s in self._used().items()}
-        return took(self._took_s, seconds, self._refused, self._errors, used)
+        found = took(self._took_s, seconds, self._refused, self._errors, used)
+        self._finish()
+        return found
+
+    def _finish(self) -> None:
+        """All that was asked is answered: else the next round would find the server still at work on it."""
+        self._goes_on, self._questions = False, iter(())
+        self._loop(time.perf_counter() + SPARE_S / 2)
 
     def _used(self) -> dict[str, float]:
         return {name: used_s(pid) for name, pid in self._order.watched.items()} | {"load": time.process_time()}
