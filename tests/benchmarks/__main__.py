@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks.cases import CASES, OPTIONAL, Case
+from tests.benchmarks.case import Case
+from tests.benchmarks.cases import CASES, GROUPS, OPTIONAL
 from tests.benchmarks.measure import Length, Say, Series
 from tests.benchmarks.plot import svg
 from tests.benchmarks.report import Judged, as_json, figures, judged, targets
@@ -25,7 +26,7 @@ out, err = Console(), Console(stderr=True)
 
 
 def arguments() -> argparse.Namespace:
-    names = [case.name for case in CASES]
+    names = [*(case.name for case in CASES), *GROUPS]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, choices=range(1, 101), default=5, metavar="N")
@@ -40,6 +41,7 @@ def arguments() -> argparse.Namespace:
 def bench(asked: argparse.Namespace, measured: Measured) -> None:
     length = Length(asked.rounds, min(asked.seconds, 60.0))
     wanted = asked.only or [case.name for case in CASES if case.name not in OPTIONAL]
+    wanted = [name for each in wanted for name in GROUPS.get(each, [each])]
     with ExitStack() as stack:
         data_dir = stack.enter_context(directory())
         texts = stack.enter_context(directory())

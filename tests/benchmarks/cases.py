@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from tests.benchmarks.measure import Length, Series, Subject, in_turn
-from tests.benchmarks.site import Keys, NotThere, Site, batches_beside, issue
+from tests.benchmarks.case import Case, Target
+from tests.benchmarks.measure import Subject
+from tests.benchmarks.people import CASES as OF_PEOPLE
+from tests.benchmarks.site import Keys, NotThere, Site, issue, load_beside
 
 SMALL = 100_000
 BIG = 1_000_000
@@ -22,39 +23,6 @@ COLD = "0"
 MOST = "3000000"
 """Room for all of a million keys, and their callers."""
 LIMITS = {"rate_limits": [{"name": "much", "limit": 1_000_000_000, "window_s": 60}], "credits": {"remaining": 10**12}}
-
-
-@dataclass(frozen=True)
-class Target:
-    """A measure of a subject, over one of another in the same run, or by itself."""
-
-    subject: str
-    connections: int
-    measure: str
-    limit: float
-    base: str | None = None
-    base_measure: str | None = None
-    base_connections: int | None = None
-    at_most: bool = False
-
-    def is_met(self, value: float) -> bool:
-        return value <= self.limit if self.at_most else value >= self.limit
-
-
-@dataclass(frozen=True)
-class Case:
-    """Subjects that are compared, and what is wanted of them."""
-
-    name: str
-    title: str
-    connections: Sequence[int]
-    subjects: Callable[[Site, ExitStack, argparse.Namespace], list[Subject]]
-    targets: Sequence[Target] = field(default_factory=tuple)
-
-    def run(self, site: Site, length: Length, asked: argparse.Namespace) -> list[Series]:
-        with ExitStack() as stack:
-            subjects = self.subjects(site, stack, asked)
-            return in_turn(subjects, self.connections, length, site.say)
 
 
 def small(site: Site) -> Keys:
@@ -109,7 +77,7 @@ def _must_have_batches(site: Site, subject: Subject) -> None:
 def _cold_batch(site: Site, stack: ExitStack, asked: argparse.Namespace) -> list[Subject]:
     cold = stack.enter_context(site.service("cold", small(site), warm=False, remembered_keys=COLD))
     batched = replace(_batched(site, cold).order, seconds=asked.seconds + 1.0)
-    return [cold, replace(cold, name="cold beside batches", beside=lambda: batches_beside(batched))]
+    return [cold, replace(cold, name="cold beside batches", beside=lambda: load_beside(batched))]
 
 
 def _million(site: Site, stack: ExitStack, asked: argparse.Namespace) -> list[Subject]:
@@ -239,6 +207,9 @@ CASES = (
         _limits,
         (Target("with limits", 64, "per_s", 0.5, "without limits"),),
     ),
+    *OF_PEOPLE,
 )
+GROUPS = {"people": [case.name for case in OF_PEOPLE]}
+"""Names for several."""
 OPTIONAL = ("million", "counting")
 """Only when they are asked for: one takes minutes to make, the other needs a variable."""

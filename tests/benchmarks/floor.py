@@ -1,5 +1,5 @@
 """What ours is compared with, on the same interpreter, loop and parser. F2 is a bare Starlette route that answers a
-constant; F3 asks the database once a request, over psycopg's pool."""
+constant; F3 asks the database once a request, over psycopg's pool; `update` changes a row so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
+from urllib.parse import parse_qsl
 
 import uvicorn
 from psycopg_pool import AsyncConnectionPool
@@ -46,6 +48,12 @@ SELECT k.secret_hash, k.tenant_id, k.app_id, k.branch_id, k.user_id, k.name, k.t
  WHERE t.ref = left(%(id)s, 6) AND k.id = %(id)s AND t.status = 'active' AND a.status = 'active'
    AND k.revoked_at IS NULL AND k.disabled_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
 """
+UPDATE = """
+UPDATE identity.refresh_tokens
+   SET expires_at = clock_timestamp() + interval '7 days'
+ WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s AND consumed_at IS NULL
+RETURNING session_id, extract(epoch FROM expires_at - clock_timestamp())::int
+"""
 
 
 async def constant(request: Request) -> Response:
@@ -71,6 +79,16 @@ async def select(request: Request) -> Response:
     return JSONResponse({"valid": True, "code": "valid", "key_id": key.id, "expires_at": None, **found})
 
 
+async def update(request: Request) -> Response:
+    """What a refresh would be, were it but one statement."""
+    form = dict(parse_qsl((await request.body()).decode()))
+    given = {"tenant_id": form["client_id"].partition("/")[0], "hash": sha256(form["refresh_token"].encode()).digest()}
+    async with request.app.state.pool.connection() as connection:
+        row = await (await connection.execute(UPDATE, given)).fetchone()
+    assert row is not None
+    return JSONResponse({"access_token": row[0], "expires_in": row[1]})
+
+
 async def ready(request: Request) -> Response:
     return Response()
 
@@ -85,10 +103,11 @@ async def pool(app: Starlette) -> AsyncIterator[None]:
 
 
 def floor(name: str) -> Starlette:
-    routes = {"f2": constant, "f2-reads": constant_to_what_is_read, "f3": select}
+    routes = {"f2": constant, "f2-reads": constant_to_what_is_read, "f3": select, "update": update}
+    path = "/oauth/token" if name == "update" else PATH
     return Starlette(
-        routes=[Route(PATH, routes[name], methods=["POST"]), Route("/readyz", ready)],
-        lifespan=pool if name == "f3" else None,
+        routes=[Route(path, routes[name], methods=["POST"]), Route("/readyz", ready)],
+        lifespan=pool if name in ("f3", "update") else None,
     )
 
 

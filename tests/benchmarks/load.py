@@ -5,45 +5,28 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import select
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 
+from argon2 import PasswordHasher
+
+from identity.hashing import MEMORY_KIB, NICENESS, PASSES
 from tests.benchmarks.cpu import used_s
+from tests.benchmarks.order import Order
+from tests.benchmarks.questions import GOOD, next_refresh, questions
 from tests.load.http import length_of
 
 AT_ONCE_BYTES = 1 << 18
 SPARE_S = 60.0
 ENDLESS_S = 600.0
-GOOD = b'"valid":true'
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be asked, of whom, and for how long."""
-
-    port: int
-    connections: int
-    seconds: float
-    keys: str
-    """A file of keys' texts, in the order of their tenants."""
-    callers: str
-    """A file of those who ask, of whom each asks about an equal share of the keys."""
-    batch: int = 0
-    """Keys in one question; 0 for a single one, which is asked in another form."""
-    lead_s: float = 0.5
-    """Not counted."""
-    once: bool = False
-    """Each key once, in order, instead of random ones for so long."""
-    watched: dict[str, int] = field(default_factory=dict)
-    """Processes whose share of the processors is told, by name."""
 
 
 @dataclass
@@ -76,37 +59,10 @@ def run(order: Order) -> Took:
     return Took(**json.loads(done.stdout))
 
 
-def questions(order: Order) -> Iterator[bytes]:
-    """Requests without end, of keys drawn at random; or of each key once."""
-    keys, callers = (Path(name).read_bytes().split() for name in (order.keys, order.callers))
-    draw: Callable[[], float] = Random().random
-    if order.once:
-        yield from (_single(callers[n * len(callers) // len(keys)], key) for n, key in enumerate(keys))
-    elif order.batch:
-        while True:
-            asked = [keys[int(draw() * len(keys))] for _ in range(order.batch)]
-            yield _batch(callers[0], asked)
-    else:
-        heads = [_single(caller, keys[0]).partition(b'{"key')[0] + b'{"key":"' for caller in callers]
-        count, share = len(keys), len(callers) / len(keys)
-        while True:
-            n = int(draw() * count)
-            yield heads[int(n * share)] + keys[n] + b'"}'
-
-
-def _single(caller: bytes, key: bytes) -> bytes:
-    return _request(b"/v1/keys/verify", caller, b'{"key":"%b"}' % key)
-
-
-def _batch(caller: bytes, keys: list[bytes]) -> bytes:
-    return _request(b"/v1/keys/verify-batch", caller, b'{"keys":[{"key":"%b"}]}' % b'"},{"key":"'.join(keys))
-
-
-def _request(path: bytes, caller: bytes, body: bytes) -> bytes:
-    return (
-        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %b\r\n"
-        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (path, caller, len(body), body)
-    )
+def took(took_s: list[float], seconds: float, refused: int, errors: int, used: dict[str, float]) -> Took:
+    ordered = sorted(took_s) or [0.0]
+    p50_s, p99_s = (ordered[int(len(ordered) * share)] for share in (0.5, 0.99))
+    return Took(seconds, len(took_s), refused, errors, p50_s, p99_s, ordered[-1], used)
 
 
 class Load:
@@ -115,10 +71,13 @@ class Load:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._questions = questions(order)
+        self._good = GOOD[order.ask]
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._asked_s: dict[int, float] = {}
         self._parts: dict[int, bytes] = {}
+        self._goes_on = order.ask == "refresh"
+        self._asked: dict[int, bytes] = {}
         self._took_s: list[float] = []
         self._refused = self._errors = 0
 
@@ -136,18 +95,25 @@ class Load:
         self._loop(begun_s + (ENDLESS_S if self._order.once else self._order.seconds))
         seconds = time.perf_counter() - begun_s
         used = {name: cpu_s - before[name] for name, cpu_s in self._used().items()}
-        took_s = sorted(self._took_s) or [0.0]
-        p50_s, p99_s = (took_s[int(len(took_s) * share)] for share in (0.5, 0.99))
-        return Took(seconds, len(self._took_s), self._refused, self._errors, p50_s, p99_s, took_s[-1], used)
+        found = took(self._took_s, seconds, self._refused, self._errors, used)
+        self._finish()
+        return found
+
+    def _finish(self) -> None:
+        """All that was asked is answered: else the next round would find the server still at work on it."""
+        self._goes_on, self._questions = False, iter(())
+        self._loop(time.perf_counter() + SPARE_S / 2)
 
     def _used(self) -> dict[str, float]:
         return {name: used_s(pid) for name, pid in self._order.watched.items()} | {"load": time.process_time()}
 
-    def _ask(self, number: int) -> None:
-        question = next(self._questions, None)
+    def _ask(self, number: int, after: bytes = b"") -> None:
+        question = next_refresh(self._asked[number], after) if self._goes_on and after else next(self._questions, None)
         if question is None:
             self._asked_s.pop(number, None)
             return
+        if self._goes_on:
+            self._asked[number] = question
         self._asked_s[number] = time.perf_counter()
         self._sockets[number].sendall(question)
 
@@ -170,14 +136,37 @@ class Load:
             self._parts[number] = data
             return
         self._took_s.append(time.perf_counter() - self._asked_s[number])
-        if data.startswith(b"HTTP/1.1 200"):
-            self._refused += (self._order.batch or 1) - data.count(GOOD)
+        if data.startswith(b"HTTP/1.1 2"):
+            self._refused += (self._order.batch or 1) - data.count(self._good)
         else:
             self._errors += 1
-        self._ask(number)
+        self._ask(number, data)
+
+
+def hash_alone(order: Order) -> Took:
+    """What argon2 does in so many threads where nothing else is done, each as nice as the service's are."""
+    hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
+    hash, took_s = hasher.hash("password"), list[float]()
+    begun_s = time.perf_counter()
+    until_s = begun_s + order.seconds
+
+    def verify() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while (asked_s := time.perf_counter()) < until_s:
+            hasher.verify(hash, "password")
+            took_s.append(time.perf_counter() - asked_s)
+
+    threads = [threading.Thread(target=verify) for _ in range(order.threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    used = dict.fromkeys(order.watched, 0.0) | {"load": time.process_time()}
+    return took(took_s, time.perf_counter() - begun_s, 0, 0, used)
 
 
 if __name__ == "__main__":
     gc.disable()  # nothing here is in a circle, and a collection would be taken for a slow answer
     with suppress(KeyboardInterrupt):
-        print(json.dumps(asdict(Load(Order(**json.load(sys.stdin))).run())))
+        asked = Order(**json.load(sys.stdin))
+        print(json.dumps(asdict(hash_alone(asked) if asked.ask == "hash" else Load(asked).run())))

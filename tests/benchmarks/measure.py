@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from tests.benchmarks.load import Order, Took, run
+from tests.benchmarks.load import Took, run
+from tests.benchmarks.order import Order
 from tests.load.service import Process
 
 Say = Callable[[str, int, int], object]

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tests.benchmarks.cases import Case, Target
+from tests.benchmarks.case import Case, Target
 from tests.benchmarks.measure import MEASURES, Series, by_round
 
 SCALES = {"per_s": "{:,.0f}", "p50_ms": "{:.2f}", "p99_ms": "{:.2f}", "longest_ms": "{:,.1f}"}

@@ -16,8 +16,9 @@ from pathlib import Path
 from random import Random
 
 from tests.benchmarks.floor import DATABASE_URL
-from tests.benchmarks.load import Order, run
+from tests.benchmarks.load import run
 from tests.benchmarks.measure import Say, Subject, sweep
+from tests.benchmarks.order import Order
 from tests.load.keys import Filled, Key, fill
 from tests.load.service import Database, Process, serving
 
@@ -55,39 +56,43 @@ class Site:
         return self._keys[name]
 
     def kept(self, name: str, filled: Filled) -> Keys:
-        texts = self._write(f"{name}.keys", [key.text for key in filled.keys])
-        return Keys(filled, texts, self._write(f"{name}.callers", [key.text for key in filled.callers]))
+        texts = self.write(f"{name}.keys", [key.text for key in filled.keys])
+        return Keys(filled, texts, self.write(f"{name}.callers", [key.text for key in filled.callers]))
 
     @cached_property
     def platform(self) -> Path:
         """The caller who may ask about all tenants."""
-        return self._write("platform", [self.database.platform_key])
+        return self.write("platform", [self.database.platform_key])
 
-    def _write(self, name: str, texts: list[str]) -> Path:
-        path = self._directory / name
+    def write(self, name: str, texts: list[str]) -> Path:
+        """In a file that only we can read."""
+        path = self.path(name)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(f"{text}\n" for text in texts)
         return path
 
+    def path(self, name: str) -> Path:
+        return self._directory / name
+
     @contextmanager
     def floor(self, which: str, keys: Keys) -> Iterator[Subject]:
-        name = self._f2 if which == "F2" else "f3"
+        name = self._f2 if which == "F2" else which.lower()
         command = (sys.executable, "-m", "tests.benchmarks.floor", name)
         with serving({DATABASE_URL: self.database.admin_url}, command=command) as process:
-            yield self._subject(which, process, keys)
+            yield self.subject(which, process, keys)
 
     @contextmanager
     def service(self, name: str, keys: Keys, *options: str, warm: bool = True, **variables: str) -> Iterator[Subject]:
         """`identity serve`, as a user runs it; where it is warm, each key has been asked about before."""
         environment = self.database.environment | {f"IDENTITY_{key.upper()}": text for key, text in variables.items()}
         with serving(environment, *options) as process:
-            subject = self._subject(name, process, keys)
+            subject = self.subject(name, process, keys)
             if warm:
                 self.say(f"{name}: asking about each key once", 0, 0)
                 sweep(subject, times=1 if not options else 6)
             yield subject
 
-    def _subject(self, name: str, process: Process, keys: Keys) -> Subject:
+    def subject(self, name: str, process: Process, keys: Keys) -> Subject:
         watched = {"worker": process.pid, "postgres": self.database.server.process.pid}
         order = Order(process.port, 1, 1.0, str(keys.texts), str(keys.callers), watched=watched)
         return Subject(name, process, order)
@@ -135,7 +140,7 @@ def _act(connection: http.client.HTTPConnection, admin_key: str, key: Key, verb:
 
 
 @contextmanager
-def batches_beside(order: Order) -> Iterator[None]:
+def load_beside(order: Order) -> Iterator[None]:
     """Another load, for longer than what is measured."""
     thread = threading.Thread(target=run, args=(order,), daemon=True)
     thread.start()

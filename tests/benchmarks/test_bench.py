@@ -8,14 +8,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.cases import CASES, Case, Target
+from tests.benchmarks.case import Case, Target
+from tests.benchmarks.cases import CASES
 from tests.benchmarks.cpu import used_s
-from tests.benchmarks.load import Order, run
+from tests.benchmarks.load import run
 from tests.benchmarks.measure import Sample, Series, by_round
+from tests.benchmarks.order import Order
 from tests.benchmarks.plot import svg
+from tests.benchmarks.questions import next_refresh, refreshes
 from tests.benchmarks.report import judged
 from tests.load.service import serving
 
@@ -46,6 +50,20 @@ def test_what_is_not_answered_with_200_is_an_error(order: Order) -> None:
     """There is no such route."""
     took = run(replace(order, batch=3))
     assert took.errors == took.requests > 0
+
+
+def test_a_refresh_goes_on_with_the_successor(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a:irt_first\nb:irt_second\nc:irt_third\n")
+    asked = list(refreshes(tokens, 2))
+    assert b"refresh_token=irt_second" in asked[1]
+    assert b"refresh_token=irt_next99" in next_refresh(asked[1], b'{"refresh_token":"irt_next99","scope":""}')
+    assert tokens.read_bytes() == b"c:irt_third", "each is presented once, however many rounds there are"
+
+
+def test_argon2_alone_is_counted_in_as_many_threads(order: Order) -> None:
+    took = run(replace(order, ask="hash", threads=2))
+    assert (took.requests >= 2, took.errors, took.cpu_s["worker"]) == (True, 0, 0)
 
 
 def test_what_ended_children_took_is_counted_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tests.fuzz import people
 from tests.fuzz.lives import must_match
 from tests.fuzz.model import SOME, App, Fields, Key, Record, Refused, Tenant, World, covered, living, merged
 from tests.fuzz.nouns import Condition
@@ -41,6 +42,7 @@ def revoke_access(tenant: Tenant, app: App, user_id: str, condition: Condition) 
     access = find_access(tenant, app, user_id)
     must_match(condition, access)
     access.fields |= {"status": "revoked", "revoked_at": SOME}
+    people.end_all(tenant, user_id, app.id)
     return access
 
 

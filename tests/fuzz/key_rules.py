@@ -8,35 +8,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis.stateful import rule
 
 from tests.fuzz import grants, pools
-from tests.fuzz.callers import Caller, Target
-from tests.fuzz.model import App, Fields, Key, Record, Tenant
-from tests.fuzz.noun_rules import By, NounRules
+from tests.fuzz.callers import Caller
+from tests.fuzz.ground import By, preferring
+from tests.fuzz.model import Fields, Key, Record
+from tests.fuzz.noun_rules import NounRules
 from tests.fuzz.nouns import Condition
 
 SELF_ROTATION_GRACE_S = 60
 
 
 class KeyRules(NounRules):
-    def app(self, tenant: int, app: int) -> tuple[Tenant, App]:
-        """Once a call was judged, both are there."""
-        of = self.world.tenants[self.ids[tenant]]
-        return of, of.apps[self.app_id(app)]
-
-    def app_id(self, app: int) -> str:
-        return pools.IDS["app"][app % 3]
-
-    def path(self, tenant: int, app: int, below: str) -> str:
-        return f"/v1/tenants/{self.ids[tenant]}/apps/{self.app_id(app)}/{below}"
-
-    def target(self, tenant: int, app: int, scope: str) -> Target:
-        self.touched = sorted({*self.touched, tenant})
-        return Target(scope, self.ids[tenant], self.app_id(app))
-
-    def access(self, tenant: int, app: int, user_id: str) -> Record | None:
-        """If it was ever granted."""
-        of = self.world.tenants.get(self.ids[tenant])
-        found = of.apps.get(self.app_id(app)) if of else None
-        return found.access.get(user_id) if found else None
+    """And access, and keys."""
 
     @rule(
         by=pools.callers,
@@ -46,14 +28,7 @@ class KeyRules(NounRules):
         c=pools.put_conditions,
     )
     def grant(self, by: By, t: int, a: int, user_id: str, c: Condition) -> None:
-        self.driver.call(
-            self.caller(by, t),
-            self.target(t, a, "users:write"),
-            "PUT",
-            self.path(t, a, f"users/{user_id}"),
-            lambda told: grants.grant(*self.app(t, a), user_id, c),
-            headers=self.driver.conditional(self.access(t, a, user_id), c),
-        )
+        self.grant_to(self.caller(by, t), t, a, user_id, c)
 
     @rule(
         by=pools.callers,
@@ -64,15 +39,7 @@ class KeyRules(NounRules):
         c=pools.conditions,
     )
     def revoke_access(self, by: By, t: int, a: int, shown: bool, user_id: str, c: Condition) -> None:
-        headers = self.driver.conditional(self.access(t, a, user_id), c) | self.preferring(shown)
-        self.driver.call(
-            self.caller(by, t),
-            self.target(t, a, "users:write"),
-            "DELETE",
-            self.path(t, a, f"users/{user_id}"),
-            lambda told: (grants.revoke_access(*self.app(t, a), user_id, c), 200 if shown else 204),
-            headers=headers,
-        )
+        self.revoke_from(self.caller(by, t), t, a, user_id, c, shown)
 
     @rule(by=pools.callers, t=pools.tenants, a=pools.apps, user_id=pools.user_ids)
     def get_access(self, by: By, t: int, a: int, user_id: str) -> None:
@@ -173,7 +140,7 @@ class KeyRules(NounRules):
             "DELETE",
             self.path(t, a, f"keys/{key.id}"),
             effect,
-            headers=self.driver.conditional(key, c) | self.preferring(shown),
+            headers=self.driver.conditional(key, c) | preferring(shown),
         )
 
     @rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.fuzz import people
 from tests.fuzz.callers import Caller
 from tests.fuzz.model import SOME, App, Fields, Record, Refused, Tenant, World, folded, merged
 from tests.fuzz.nouns import APP, BRANCH, TENANT, USER, Condition, Noun, Place
@@ -84,6 +85,8 @@ def delete(world: World, place: Place, condition: Condition) -> Record:
     must_match(condition, record)
     _must_not_be_protected(place)
     record.fields["deleted_at"] = SOME
+    if place.noun is USER:
+        people.leave(world.tenants[place.tenant_id], place.id)
     return record
 
 
@@ -96,6 +99,8 @@ def move(world: World, place: Place, verb: str) -> Record:
         if to != "active":
             _must_not_be_protected(place)
         record.fields["status"] = to
+        if place.noun is USER and to == "suspended":
+            people.leave(world.tenants[place.tenant_id], place.id)
     return record
 
 
@@ -126,12 +131,14 @@ def purge(world: World, place: Place, *, is_over: bool) -> None:
 
 
 def _cascade(tenant: Tenant, place: Place) -> None:
-    """Keys, and of a user the access."""
+    """Keys, and of a user the access and the password."""
     for key in list(tenant.keys.values()):
         if key.fields[f"{place.noun.name}_id"] == place.id and (place.noun is not BRANCH or key.app_id == place.app_id):
             del tenant.keys[key.id]
     for app in tenant.apps.values() if place.noun is USER else ():
         app.access.pop(place.id, None)
+    if place.noun is USER:
+        tenant.passwords.pop(place.id, None)
 
 
 def _settings(noun: Noun, given: Fields) -> Fields:

@@ -9,9 +9,9 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from tests.fuzz import pools
 from tests.fuzz.callers import Caller, Target, judge, judge_credential
+from tests.fuzz.ground import By
 from tests.fuzz.key_rules import KeyRules
 from tests.fuzz.model import App, Fields, Key, Record, Refused, folded, living
-from tests.fuzz.noun_rules import By
 from tests.fuzz.nouns import TENANT, USER, Noun
 
 # A list that is wrong stays wrong until it is looked at, where a verdict may come and go: so the one now and then (and

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Fields = dict[str, Any]
 
-PAST, FUTURE = "2001-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+PAST = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+"""Not so long ago that a key which expired then would be swept away meanwhile."""
+FUTURE = "2100-01-01T00:00:00Z"
 
 
 class _Something:
@@ -71,11 +74,29 @@ class Record:
         )
 
 
+@dataclass(eq=False)
+class Session:
+    """Somebody who signed in, and all that they were given by it, the latest last."""
+
+    id: str
+    tenant_id: str
+    app_id: str
+    user_id: str
+    refresh_tokens: list[str]
+    access_tokens: list[str]
+    refreshed_at_s: float = 0.0
+
+    def successors(self, refresh_token: str) -> list[str]:
+        return self.refresh_tokens[self.refresh_tokens.index(refresh_token) + 1 :]
+
+
 @dataclass
 class App(Record):
     branches: dict[str, Record] = field(default_factory=dict)
     access: dict[str, Record] = field(default_factory=dict)
     """By user, granted or revoked."""
+    sessions: dict[str, Session] = field(default_factory=dict)
+    """Those that have not ended."""
 
 
 @dataclass
@@ -101,10 +122,33 @@ class Key(Record):
 
 
 @dataclass
+class Failures:
+    """In a row, of one user."""
+
+    n: int
+    failed_at_s: float
+    paused_until_s: float
+
+    @property
+    def last_s(self) -> float:
+        return max(self.failed_at_s, self.paused_until_s)
+
+
+@dataclass
 class Tenant(Record):
     apps: dict[str, App] = field(default_factory=dict)
     users: dict[str, Record] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
+    """By user, as are resets and failures."""
+    resets: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Failures] = field(default_factory=dict)
+    skipped_s: float = 0.0
+
+    @property
+    def now_s(self) -> float:
+        """With the time that was skipped here."""
+        return time.monotonic() + self.skipped_s
 
     def quota(self, plural: str) -> int | None:
         limit: int | None = self.fields["settings"][f"max_{plural}"]

@@ -32,10 +32,11 @@ class Answer:
         return self.status == 200 and bool(json.loads(self.body)["valid"])
 
 
-def request(method: str, path: str, key: str, body: Any = None) -> bytes:
+def request(method: str, path: str, key: str | None, body: Any = None) -> bytes:
     """The bytes of one request."""
     content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+    credential = f"Authorization: Bearer {key}\r\n" if key else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{credential}"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 

@@ -19,10 +19,15 @@ from identity.app_keys import AppKeyChanges, AppKeyFilter, NewAppKey
 from identity.apps import AppFilter
 from identity.branches import BranchChanges, BranchFilter, NewBranch
 from identity.db import Session, in_scope, settings_of
+from identity.exports import export_user
+from identity.factors import Proof
 from identity.key_credits import TopUp
 from identity.key_imports import NewImportedKey
 from identity.key_text import KeyText
 from identity.key_usage import UsageFilter
+from identity.sessions import NewSession
+from identity.sign_in_challenges import NewChallenge
+from identity.sign_ins import Rate
 from identity.stores import LIFETIMES, Stores, open_stores
 from identity.tenants import TenantChanges, TenantFilter
 from identity.token_text import new_token
@@ -76,6 +81,21 @@ INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
 SELECT 'vast', sha256(id::bytea), id, now() + make_interval(days => 7) FROM identity.sessions WHERE tenant_id = 'vast';
 INSERT INTO identity.sign_in_failures (tenant_id, name, failures)
 SELECT 'vast', 'u' || n, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO identity.factors (tenant_id, id, user_id, secret, confirmed_at)
+SELECT 'vast', 'f' || substr(id, 2), id, 'sealed', now() FROM identity.users
+ WHERE tenant_id = 'vast' AND right(id, 1) = '0';
+INSERT INTO identity.recovery_codes (tenant_id, hash, factor_id)
+SELECT 'vast', sha256((id || n)::bytea), id FROM identity.factors, generate_series(1, 3) AS n
+ WHERE tenant_id = 'vast';
+INSERT INTO identity.sign_in_challenges (tenant_id, token_hash, app_id, user_id, password_changed_at, expires_at)
+SELECT 'vast', sha256(user_id::bytea), app_id, user_id, now(), now() + interval '10 minutes'
+  FROM identity.user_apps WHERE tenant_id = 'vast';
+INSERT INTO identity.password_resets (tenant_id, user_id, token_hash)
+SELECT 'vast', id, sha256(id::bytea) FROM identity.users WHERE tenant_id = 'vast' AND right(id, 1) = '0';
+INSERT INTO identity.sign_in_limits (subject, paid_until)
+SELECT sha256(n::text::bytea), now() FROM generate_series(1, 20000) AS n;
+ANALYZE identity.factors, identity.recovery_codes, identity.sign_in_challenges, identity.password_resets;
+ANALYZE identity.sign_in_limits;
 ANALYZE identity.passwords, identity.sessions, identity.refresh_tokens, identity.sign_in_failures;
 ANALYZE identity.key_usage;
 ANALYZE identity.idempotency_keys, identity.key_limits;
@@ -85,7 +105,8 @@ SCANS = """
 SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
  WHERE schemaname = 'identity'
    AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys', 'key_usage',
-                   'key_limits', 'passwords', 'sessions', 'refresh_tokens', 'sign_in_failures')
+                   'key_limits', 'passwords', 'sessions', 'refresh_tokens', 'sign_in_failures', 'factors',
+                   'recovery_codes', 'sign_in_challenges', 'password_resets', 'sign_in_limits')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -162,6 +183,40 @@ EITHER_WAY = {"already_granted", "user_apps_by_user"}
 OF_ITS_KEY = {"key_taken", "app_keys_by_app"}
 """Likewise, where the app is given too."""
 LEAVING = {"user_taken", "sessions_by_user", "refresh_tokens_by_session", "app_keys_by_user"}
+
+
+async def changed_at(s: Stores) -> datetime | None:
+    found = await s.passwords.find("vast", user_id="u500")
+    assert found is not None
+    return found.changed_at
+
+
+async def sign_in(s: Stores) -> None:
+    """And on, twice with one token."""
+    new = NewSession("u500", "shop", None, "192.0.2.7", "browser", await changed_at(s), "f500")
+    made = await s.sessions.create("vast", "000000", new, LIFETIMES)
+    assert made is not None
+    found = [await s.sessions.refresh("vast", "shop", made.refresh_token, LIFETIMES) for _ in range(2)]
+    assert None not in found
+
+
+async def challenge(s: Stores) -> None:
+    new = NewChallenge("u500", "shop", None, await changed_at(s))
+    assert await s.challenges.create("vast", "000000", new) is not None
+
+
+async def enrol(s: Stores) -> None:
+    held = await s.factors.hold("vast", "u500")
+    assert held is not None
+    await s.factors.enrol(held, (b"",))
+
+
+async def use_recovery_code(s: Stores) -> None:
+    held = await s.factors.hold("vast", "u500")
+    assert held is not None
+    await s.factors.prove(held, Proof(recovery_code="none"), (b"",))
+
+
 Operation = Callable[[Stores, str], Awaitable[Any]]
 FAST: dict[str, tuple[Operation, set[str]]] = {
     "get a tenant": (lambda s, _: s.tenants.get("vast"), {"tenant_taken"}),
@@ -282,6 +337,40 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "sweep deleted branches": (lambda s, _: s.branches.sweep(after="u", limit=50, after_s=0), {"branches_deleted"}),
     "sweep deleted apps": (lambda s, _: s.apps.sweep(after="u", limit=50, after_s=0), {"apps_deleted"}),
     "tenants to be purged": (lambda s, _: s.tenants.due_for_purge(after_s=0, after="", limit=50), {"tenants_deleted"}),
+    "sweep allowances": (lambda s, _: s.sign_ins.sweep_limits(limit=20), {"sign_in_limits_by_age"}),
+    "sweep resets": (lambda s, _: s.passwords.sweep(limit=50), {"password_resets_by_expiry"}),
+    "sweep challenges": (lambda s, _: s.challenges.sweep(limit=50), {"sign_in_challenges_by_expiry"}),
+    "sign in and refresh": (lambda s, _: sign_in(s), {"refresh_token_taken"}),
+    "take an allowance": (lambda s, _: s.sign_ins.take(Rate(b"a", 60), Rate(b"t", 60)), set()),
+    "what has failed": (lambda s, _: s.sign_ins.find("vast", "u500"), {"sign_in_failure_taken"}),
+    "judge a refresh token": (
+        lambda s, _: s.sessions.find_by_token("vast", TOKEN, LIFETIMES),
+        {"refresh_token_taken"},
+    ),
+    "get a session": (lambda s, _: s.sessions.get("vast", "u500", "s500"), {"session_taken", "sessions_by_user"}),
+    "end a session": (lambda s, _: s.sessions.end("vast", "u500", "s500"), {"session_taken", "sessions_by_user"}),
+    "rehash a password": (
+        lambda s, _: s.passwords.rehash("vast", "u500", "hash", if_changed_at=datetime.now(UTC)),
+        {"password_taken"},
+    ),
+    "make a reset": (lambda s, _: s.passwords.make_reset("vast", "u7"), {"user_taken"}),
+    "find a reset": (lambda s, _: s.passwords.find_by_reset("vast", TOKEN), {"token_hash_taken"}),
+    "redeem a reset": (lambda s, _: s.passwords.redeem("vast", "u500", TOKEN, "hash"), {"token_hash_taken"}),
+    "challenge": (lambda s, _: challenge(s), {"password_taken"}),
+    "find a challenge": (lambda s, _: s.challenges.find("vast", TOKEN), {"sign_in_challenge_taken"}),
+    "take a challenge": (lambda s, _: s.challenges.take("vast", TOKEN), {"sign_in_challenge_taken"}),
+    "list factors": (lambda s, _: s.factors.list("vast", "u500"), {"factors_by_user", "recovery_codes_by_factor"}),
+    "get a factor": (lambda s, _: s.factors.get("vast", "u500", "f500"), {"factor_taken", "factors_by_user"}),
+    "hold a factor": (lambda s, _: s.factors.hold("vast", "u500"), {"factors_by_user"}),
+    "enrol a factor": (lambda s, _: enrol(s), {"factors_by_user"}),
+    "use a recovery code": (lambda s, _: use_recovery_code(s), {"recovery_code_taken"}),
+    "remove a factor": (lambda s, _: s.factors.remove("vast", "u500", "f500"), {"factor_taken", "factors_by_user"}),
+    "reset factors": (lambda s, _: s.factors.reset("vast", "u500"), {"factors_by_user"}),
+    "usage of a user's keys": (
+        lambda s, _: s.key_usage.of_user("vast", "u500", since=TWO_HOURS_AGO),
+        {"key_usage_taken"},
+    ),
+    "export a user": (lambda s, _: export_user(s, "vast", "u500"), {"user_taken"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 
