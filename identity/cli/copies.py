@@ -68,9 +68,7 @@ def import_tenant(
         size_bytes = None if file == STREAM else Path(file).stat().st_size
         with progress(f"importing {done.tenant_id}", size_bytes) as moved:
             asyncio.run(
-                _import(
-                    done, settings, dry_run, lambda rows: moved(binary.tell() if size_bytes is not None else rows, rows)
-                )
+                _import(done, settings, dry_run, lambda rows: moved(binary.tell() if size_bytes else rows, rows))
             )
     _warn_of(done.factors.unopened)
     _tell(done.tenant_id, "would be imported" if dry_run else "imported", done.tallies.rows, as_json=as_json)
@@ -97,8 +95,8 @@ def _patient(settings: Settings) -> Settings:
 def _warn_of(unopened: int) -> None:
     if unopened:
         typer.echo(
-            f"{unopened:,} second factors were sealed under another IDENTITY_SECRET_KEY, and open nowhere any more:"
-            " `identity mfa reset` takes them away.",
+            f"Second factors that were sealed under another IDENTITY_SECRET_KEY, and so open nowhere: {unopened:,}."
+            " `identity mfa reset` takes one away.",
             err=True,
         )
 

@@ -73,17 +73,13 @@ class Import:
             line, shown, secrets = self._lines.next()
             found = _ROW.fullmatch(shown)
             if found is None:
-                return self._end(shown)
+                _must_agree(self.tallies, shown, self._lines)
+                return self._lines.must_end()
             table, row = found[1].decode(), found[2]
             self.tallies.add(line, table)
             if table == FACTORS:
                 secrets = self.factors.sealed(row, secrets)
             yield table, row if secrets == NOTHING else row[:-1] + b"," + secrets[1:]
-
-    def _end(self, shown: bytes) -> None:
-        if json.loads(shown + b"}") != {"end": self.tallies.as_json()}:
-            raise self._lines.wrong("does not agree with those before it")
-        self._lines.must_end()
 
 
 def _head(line: bytes) -> dict[str, Any]:
@@ -116,3 +112,8 @@ def _must_be_known(head: dict[str, Any]) -> None:
     if not known or head["schema"] > ours:
         told = f"{head['schema']}; this one is at {ours}"
         raise StartError(f"This copy was written by a newer version ({told}): update this one first.")
+
+
+def _must_agree(tallies: Tallies, shown: bytes, lines: Lines) -> None:
+    if json.loads(shown + b"}") != {"end": tallies.as_json()}:
+        raise lines.wrong("does not agree with those before it")
