@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from identity.copies.lines import Tallies
 from identity.settings import Settings
 from tests.cli.cut import cut
 from tests.cli.shell import Shell, shell_for
 from tests.cli.terminal import terminal
 from tests.conftest import Organisation, settings_for
+from tests.copies.test_refusals import rewritten
 from tests.operation.command import identity
 from tests.server import Database, execute, new_database
 
@@ -107,6 +109,18 @@ def test_without_the_secret_key_nothing_goes(org: Organisation, here: Shell, tmp
     assert "IDENTITY_SECRET_KEY is missing" in bare("tenants", "export", org.id, "org.jsonl").refusal
     assert "(tenant_not_found)" in here("tenants", "export", "nobody", "org.jsonl").refusal
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_database_does_not_take_is_no_traceback(org: Organisation, here: Shell, there: Shell) -> None:
+    assert here("tenants", "export", org.id, "org.jsonl").exit_code == 0
+    file = here.directory / "org.jsonl"
+    file.write_bytes(rewritten(file.read_bytes(), without_names, PASSPHRASE))
+    assert "does not take the copy (23502). Nothing was written." in there("tenants", "import", "org.jsonl").refusal
+
+
+def without_names(line: dict[str, Any], _: Tallies) -> None:
+    if line.get("table") == "users":
+        line["row"]["username"] = None
 
 
 def test_killed_before_its_end_it_leaves_nothing(

@@ -142,6 +142,8 @@ async def _outgrow(stores: Stores, id: str) -> dict[str, IssuedKey]:
     )
     first = await issue(id, "shop", limited)
     freed = await stores.key_rotations.rotate(id, "shop", first.id)
+    while freed.id < first.id:  # that it comes after the one from which it could inherit
+        first, freed = freed, await stores.key_rotations.rotate(id, "shop", freed.id)
     await stores.app_keys.update(id, "shop", freed.id, AppKeyChanges(credits=None, rate_limits=()))
     second = await issue(id, "shop", limited)
     limited_still = await stores.key_rotations.rotate(id, "shop", second.id, grace_s=3600)

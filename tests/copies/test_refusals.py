@@ -127,9 +127,9 @@ def _salt(copy: bytes) -> bytes:
     return base64.b64decode(json.loads(copy.splitlines()[0])["salt"])
 
 
-def rewritten(copy: bytes, change: Callable[[dict[str, Any], Tallies], None]) -> bytes:
+def rewritten(copy: bytes, change: Callable[[dict[str, Any], Tallies], None], passphrase: str = PASSPHRASE) -> bytes:
     """As somebody with the passphrase could write it: each line changed, and sealed anew."""
-    key, lines, tallies = key_of(PASSPHRASE, _salt(copy)), [], Tallies()
+    key, lines, tallies = key_of(passphrase, _salt(copy)), [], Tallies()
     for number, line in enumerate(copy.splitlines(keepends=True), 1):
         opened = open_line(key, number, line)
         assert opened is not None
