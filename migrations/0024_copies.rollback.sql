@@ -30,16 +30,6 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION identity.inherit_what_remains() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
-    SELECT tenant_id, NEW.id, remaining, refilled_at, counts
-      FROM identity.key_limits WHERE tenant_id = NEW.tenant_id AND key_id = NEW.rotated_from
-        ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END $$;
-
 CREATE OR REPLACE FUNCTION identity.inherit_limits() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -66,19 +66,6 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE OR REPLACE FUNCTION identity.inherit_what_remains() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF identity.is_copying() THEN               -- its own row comes after it
-        RETURN NULL;
-    END IF;
-    INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
-    SELECT tenant_id, NEW.id, remaining, refilled_at, counts
-      FROM identity.key_limits WHERE tenant_id = NEW.tenant_id AND key_id = NEW.rotated_from
-        ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END $$;
-
 CREATE OR REPLACE FUNCTION identity.count_living() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_catalog, pg_temp AS $$
 DECLARE

@@ -47,9 +47,6 @@ COMMENT ON COLUMN identity.key_limits.counts IS 'By rate limit and window what w
 CREATE FUNCTION identity.inherit_what_remains() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF identity.is_copying() THEN               -- its own row comes after it
-        RETURN NULL;
-    END IF;
     INSERT INTO identity.key_limits (tenant_id, key_id, remaining, refilled_at, counts)
     SELECT tenant_id, NEW.id, remaining, refilled_at, counts
       FROM identity.key_limits WHERE tenant_id = NEW.tenant_id AND key_id = NEW.rotated_from

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from argon2.low_level import Type, hash_secret_raw
 
 from identity.errors import StartError
-from identity.sealing import Sealing
+from identity.sealing import NONCE_BYTES, Sealing
 
 FORMAT = 1
 MIN_PASSPHRASE_CHARS = 12
@@ -91,7 +91,8 @@ def split(line: bytes) -> tuple[bytes, bytes] | None:
         sealed = base64.b64decode(text, validate=True)
     except ValueError:
         return None
-    return (shown, sealed) if shown + _SEAL + base64.b64encode(sealed) + _END == line else None
+    as_written = shown + _SEAL + base64.b64encode(sealed) + _END == line
+    return (shown, sealed) if as_written and len(sealed) > NONCE_BYTES else None
 
 
 def open_line(key: bytes, number: int, line: bytes) -> tuple[bytes, bytes] | None:

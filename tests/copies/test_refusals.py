@@ -40,9 +40,15 @@ async def refused(there: Installation, copy: bytes, id: str, passphrase: str = P
     return str(error.value)
 
 
+def sealed(line: bytes, seal: bytes) -> bytes:
+    return line.rpartition(b'"sealed":"')[0] + b'"sealed":"' + seal + b'"}\n'
+
+
 CHANGES: dict[str, tuple[Change, str]] = {
     "without its first line": (lambda lines: lines[1:], "no copy of a tenant"),
     "a line changed": (lambda lines: [*lines[:3], lines[3].replace(b"web", b"api"), *lines[4:]], "Line 4 "),
+    "without a seal": (lambda lines: [*lines[:3], sealed(lines[3], b""), *lines[4:]], "Line 4 "),
+    "with half a seal": (lambda lines: [*lines[:3], sealed(lines[3], b"AAAAAAAAAAAAAAAAAAAA"), *lines[4:]], "Line 4 "),
     "a line left out": (lambda lines: [*lines[:3], *lines[4:]], "Line 4 "),
     "a line twice": (lambda lines: [*lines[:4], lines[3], *lines[4:]], "Line 5 "),
     "two lines changed round": (lambda lines: [*lines[:5], lines[6], lines[5], *lines[7:]], "Line 6 "),
