@@ -8,12 +8,14 @@ import re
 import time
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 from argon2.low_level import Type, hash_secret_raw
 
 from identity.app_keys import AppKeyChanges, NewAppKey
 from identity.copies import Export
 from identity.copies.lines import open_line
+from identity.copies.store import select
 from identity.copies.tables import COPIED, LEFT_OUT
 from identity.users import NewUser
 from tests.api.problems import told
@@ -112,6 +114,17 @@ async def test_nothing_of_another_tenant_goes_with_it(full: Full, here: Installa
     ref = other_org.key.id[:6]
     assert found_in(copy, [other_org.id, other_org.key.id, ref, "stranger"]) == []
     assert full.org.key.id in copy
+
+
+async def test_each_statement_by_itself_reads_one_tenant_alone(
+    full: Full, here: Installation, other_org: Organisation
+) -> None:
+    there_are = here.holds(full.org.id)
+    with psycopg.connect(here.database.admin_url) as nobodys_wall:
+        for table in COPIED.values():
+            nobodys_wall.execute(select(table).encode(), {"tenant_id": full.org.id})
+            assert len(nobodys_wall.execute("FETCH ALL FROM copied").fetchall()) == len(there_are[table.name])
+            nobodys_wall.execute("CLOSE copied")
 
 
 async def test_it_is_one_moment_although_people_write_meanwhile(org: Organisation, here: Installation) -> None:
