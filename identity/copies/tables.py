@@ -75,6 +75,7 @@ LEFT_OUT = {
     "tenant_changes": "Of what workers remember, there.",
     "gathered_changes": "Empty outside of a transaction.",
     "tenants.deleted_at": "A tenant that was deleted is not copied: restore it first.",
+    "tenants.purged_at": "Likewise of one that is about to go.",
     "key_usage.created_at": "When a count was first written says nothing of the key, and only the lanes write it.",
     "key_usage.updated_at": "Likewise.",
 }

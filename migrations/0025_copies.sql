@@ -1,4 +1,4 @@
--- depends: 0022_leaving
+-- depends: 0024_indexes_of_tombstones
 CREATE FUNCTION identity.is_copying() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(current_setting('identity.copying', true), '') = 'on';
