@@ -136,6 +136,16 @@ def _sealing(tenant_id: str, user_id: str, secret_keys: tuple[bytes, ...]) -> Se
     return Sealing("factor", f"{tenant_id}/{user_id}".encode(), secret_keys)
 
 
+def seal_secret(tenant_id: str, user_id: str, secret: str, secret_keys: tuple[bytes, ...]) -> bytes:
+    return _sealing(tenant_id, user_id, secret_keys).close(secret.encode())
+
+
+def open_secret(tenant_id: str, user_id: str, sealed: bytes, secret_keys: tuple[bytes, ...]) -> str | None:
+    """None where it was sealed under a key that is gone."""
+    clear = _sealing(tenant_id, user_id, secret_keys).open(sealed)
+    return None if clear is None else clear.decode()
+
+
 COLUMNS = f"""{columns(Factor, but=("recovery_codes_left",))},
        (SELECT count(*) FROM identity.recovery_codes AS code
          WHERE code.tenant_id = %(tenant_id)s AND code.factor_id = factors.id) AS recovery_codes_left"""

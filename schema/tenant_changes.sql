@@ -45,9 +45,12 @@ COMMENT ON TABLE identity.gathered_changes IS 'Empty outside of a transaction. S
 CREATE FUNCTION identity.start_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO identity.tenant_changes (tenant_id, ref) VALUES (NEW.id, NEW.ref);
+    INSERT INTO identity.tenant_changes (tenant_id, ref, n)
+    VALUES (NEW.id, NEW.ref, CASE WHEN identity.is_copying() THEN floor(extract(epoch FROM clock_timestamp()) * 1000) ELSE 0 END);
     RETURN NULL;
 END $$;
+COMMENT ON FUNCTION identity.start_changes IS
+    'A tenant that comes as a copy may have been here before, under the same ref, and been purged: its counter begins further on than the old one can have come, or a worker would think verdicts of then unchanged.';
 
 CREATE FUNCTION identity.gather_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_catalog, pg_temp AS $$

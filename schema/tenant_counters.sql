@@ -42,8 +42,8 @@ BEGIN
     LOOP
         UPDATE identity.tenant_counters SET living = living + moved.delta
          WHERE tenant_id = moved.tenant_id AND noun = TG_TABLE_NAME RETURNING living INTO total;
-        IF moved.delta > 0 AND total > (SELECT (settings ->> ('max_' || TG_TABLE_NAME))::int
-                                          FROM identity.tenants WHERE id = moved.tenant_id) THEN
+        IF moved.delta > 0 AND NOT identity.is_copying()
+           AND total > (SELECT (settings ->> ('max_' || TG_TABLE_NAME))::int FROM identity.tenants WHERE id = moved.tenant_id) THEN
             RAISE check_violation USING CONSTRAINT = TG_TABLE_NAME || '_max_reached', MESSAGE = 'the tenant has as many as it may have';
         END IF;
     END LOOP;

@@ -115,6 +115,14 @@ def test_its_keys_move_in(service: Service) -> None:
     assert re.search(r"^valid$", said, re.MULTILINE)
 
 
+def test_its_copy_is_written(service: Service) -> None:
+    [commands] = re.findall(r"```bash\n(.*?)```", section("Move to another installation"), re.DOTALL)
+    made = "source .venv/bin/activate\nidentity tenants create --id hooli2 --name Hooli > /dev/null\n"
+    run(service, made + commands.replace("hooli", "hooli2") + "head -n -1 hooli2.jsonl | sha256sum > sum\n")
+    copy = [json.loads(line) for line in (service.data_dir / "hooli2.jsonl").read_text().splitlines()]
+    assert (service.data_dir / "sum").read_text().split()[0] == copy[-1]["end"]["sha256"]
+
+
 def test_what_it_says_that_make_run_prints_is_what_it_prints(service: Service) -> None:
     shown = re.findall(r"```console\n\$ make run\n(.*?)```", section("Start"), re.DOTALL)[0]
     shown = shown.replace("http://127.0.0.1:8080", service.url).replace(

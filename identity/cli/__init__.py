@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from identity.api.strict_json import SURROGATE
-from identity.cli import init, migrate, passwords, pattern, purge, reset, serve, signing_keys, verify
+from identity.cli import copies, init, migrate, passwords, pattern, purge, reset, serve, signing_keys, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
 from identity.cli.hints import next_step
@@ -78,6 +78,8 @@ app.add_typer(migrate.app, name="migrate")
 app.add_typer(signing_keys.app, name="signing-keys")
 groups = nouns()
 groups["tenants"].command("purge")(purge.purge_tenant)
+groups["tenants"].command("export")(copies.export_tenant)
+groups["tenants"].command("import")(copies.import_tenant)
 groups["users"].command("import")(importing.import_users)
 groups["users"].command("export")(exporting.export_users)
 groups["users"].command("set-password")(passwords.set_password)

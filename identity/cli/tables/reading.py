@@ -48,7 +48,7 @@ def open_source(file: str, format: Format | None = None, encoding: str | None = 
     """A file to read, or StartError where it is none that could be."""
     kind = format_of(file, format)
     name = "standard input" if file == STREAM else Path(file).name
-    with _open_binary(file) as binary:
+    with open_binary(file) as binary:
         encoding = _encoding(encoding) or _by_bom(binary)
         size_bytes = None if file == STREAM else Path(file).stat().st_size
         with io.TextIOWrapper(binary, encoding, newline="") as text:
@@ -57,7 +57,7 @@ def open_source(file: str, format: Format | None = None, encoding: str | None = 
             yield Source(name, Dialect(kind, encoding, delimiter), columns, rows, binary, size_bytes)
 
 
-def _open_binary(file: str) -> io.BufferedReader:
+def open_binary(file: str) -> io.BufferedReader:
     try:
         if file == STREAM:
             return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), READ_AHEAD_BYTES)

@@ -1,0 +1,1 @@
+"""Copies of tenants: what goes, what arrives, and what is refused."""
