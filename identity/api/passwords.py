@@ -13,7 +13,6 @@ from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.rank import must_outrank_owner
 from identity.api.routes import PUBLIC, Table
 from identity.api.sign_in import ACTOR, admit, is_right, note_failure, tenant_of
-from identity.db import Scope
 from identity.errors import FieldError, Forbidden, Invalid, NotFound
 from identity.passwords import (
     Holder,
@@ -116,7 +115,7 @@ async def redeem_reset(service: Service, request: Request, body: Redemption) -> 
     """
     tenant_id = tenant_of(request)
     await admit(service, request, tenant_id)
-    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    stores = service.stores_for(request, ACTOR)
     holder = await stores.passwords.find_by_reset(tenant_id, body.token)
     if holder is None or holder.user_id is None:
         raise _not_good()

@@ -15,7 +15,6 @@ from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.proving import SignInFailed, challenge, needs_factor, prove
 from identity.api.rate_limit import TooManyRequests, network_of
 from identity.api.routes import PUBLIC, Table
-from identity.db import Scope
 from identity.factors import Proof, Totp
 from identity.fields import SLUG_PATTERN, Given, Slug, canonical
 from identity.hashing import TooBusy
@@ -73,7 +72,7 @@ async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
     """
     tenant_id = tenant_of(request)
     await admit(service, request, tenant_id)
-    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    stores = service.stores_for(request, ACTOR)
     holder = await stores.passwords.find(tenant_id, login=body.login, app_id=body.app_id)
     found = None
     if await is_right(service, holder, body.password.get_secret_value()) and holder and holder.may_use_app:
