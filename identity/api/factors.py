@@ -7,7 +7,7 @@ from typing import Any
 from identity.api.call import Answer, Call
 from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.proving import count_failure
-from identity.api.rank import must_outrank_owner
+from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank
 from identity.api.routes import Table
 from identity.api.sign_in import admit
 from identity.db import Page
@@ -52,7 +52,7 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
 
     Answers its secret, this once: show it to the user's app as a QR code. Nothing has changed until it is confirmed.
     """
-    await _must_outrank_another(call, user_id)
+    await must_be_oneself_or_outrank(call, user_id)
     async with call.stores.transaction() as tx:
         enrolled = await tx.factors.enrol(await _hold(tx, tenant_id, user_id), call.service.secret_keys)
     return Answer(201, enrolled, f"{call.request.url.path}/{enrolled.id}")
@@ -75,7 +75,7 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
     By a code of it. Answers ten recovery codes, this once. It replaces the one before it, of which the user must give a
     code too; an administrator need not. A wrong code counts as a failed sign-in.
     """
-    await _must_outrank_another(call, user_id)
+    await must_be_oneself_or_outrank(call, user_id)
     await admit(call.service, call.request, tenant_id)
     keys, body = call.service.secret_keys, call.body
     async with call.stores.transaction() as tx:
@@ -105,7 +105,7 @@ async def remove_factor(call: Call[Proof], tenant_id: str, user_id: str, factor_
     With its recovery codes. Of a confirmed one the user must give a code, an administrator need not; a wrong code
     counts as a failed sign-in.
     """
-    await _must_outrank_another(call, user_id)
+    await must_be_oneself_or_outrank(call, user_id)
     await admit(call.service, call.request, tenant_id)
     async with call.stores.transaction() as tx:
         held = await _hold(tx, tenant_id, user_id)
@@ -129,15 +129,8 @@ async def reset_factors(call: Call[None], tenant_id: str, user_id: str) -> Facto
     For who has lost theirs: takes all of them away, the recovery codes, and each sign-in that waits for one. Nobody
     does that to themselves.
     """
-    if call.principal.is_user(tenant_id, user_id):
-        raise Forbidden("insufficient_rank", "One's own second factor is removed by a code of it.")
-    await must_outrank_owner(call, user_id)
+    await must_be_another_and_outrank(call, user_id, "One's own second factor is removed by a code of it.")
     return await call.stores.factors.reset(tenant_id, user_id)
-
-
-async def _must_outrank_another(call: Call[Any], user_id: str) -> None:
-    if not call.principal.is_user(call.path["tenant_id"], user_id):
-        await must_outrank_owner(call, user_id)
 
 
 async def _may_replace(call: Call[Any], tx: Stores, held: Held, proof: Proof) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from pydantic import SecretStr
 from starlette.requests import Request
 
 from identity.api.call import Answer, Call, Service, there_is_one
 from identity.api.keys import MAX_VERIFY_BYTES
-from identity.api.rank import must_outrank_owner
+from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank
 from identity.api.routes import PUBLIC, Table
 from identity.api.sign_in import ACTOR, admit, is_right, note_failure, tenant_of
 from identity.errors import FieldError, Forbidden, Invalid, NotFound
@@ -29,6 +28,7 @@ from identity.tenants import TenantSettings
 table = Table("passwords")
 
 ONE = "/v1/tenants/{tenant_id}/users/{user_id}/password"
+OWN = "One's own password is changed by POST, with the old one."
 WEAK = ("password_too_short", "password_too_weak", "too_busy")
 
 
@@ -47,7 +47,7 @@ async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) ->
     Ends all their sessions. Of a user who may manage, the caller must hold all that they may do. If-Match is about the
     user; `If-None-Match: *` sets only a first password.
     """
-    await _must_outrank_another(call, user_id)
+    await must_be_another_and_outrank(call, user_id, OWN)
     holder = await _holder(call)
     if call.only_creates and holder.hash is not None:
         raise there_is_one()
@@ -71,8 +71,7 @@ async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: 
     By the user with an access token of the app `identity`, or for them. Ends all their sessions. A wrong old password
     counts as a failed sign-in.
     """
-    if not call.principal.is_user(tenant_id, user_id):
-        await must_outrank_owner(call, user_id)
+    await must_be_oneself_or_outrank(call, user_id)
     service, stores = call.service, call.stores
     await admit(service, call.request, tenant_id)
     holder = await _holder(call)
@@ -95,7 +94,7 @@ async def reset_password(call: Call[NewReset], tenant_id: str, user_id: str) -> 
 
     Good once, for an hour, in place of the one before it. Send it to the user: whoever has it may set the password.
     """
-    await _must_outrank_another(call, user_id)
+    await must_be_another_and_outrank(call, user_id, OWN)
     return await call.stores.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
 
 
@@ -142,10 +141,3 @@ async def _hashed(service: Service, holder: Holder, password: SecretStr) -> str:
 def _not_good() -> Invalid:
     detail = "is not known, was used or replaced, or has expired"
     return Invalid("reset_not_good", f"The token {detail}.", errors=(FieldError(detail, pointer="/token"),))
-
-
-async def _must_outrank_another(call: Call[Any], user_id: str) -> None:
-    """Who took somebody's session must not take their account with it."""
-    if call.principal.is_user(call.path["tenant_id"], user_id):
-        raise Forbidden("insufficient_rank", "One's own password is changed by POST, with the old one.")
-    await must_outrank_owner(call, user_id)
