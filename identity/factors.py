@@ -16,6 +16,7 @@ from pydantic import StringConstraints
 from identity.db import Page, Row, Store, columns
 from identity.errors import NotFound
 from identity.fields import Given
+from identity.leaving import HOLD_USER
 from identity.sealing import Sealing
 
 STEPS_BESIDE = 1
@@ -154,14 +155,8 @@ SELECT {COLUMNS}
  LIMIT %(limit)s
 """
 
-# By a statement of its own: the next one sees what was done by whoever held the user before.
-_HOLD = """
-SELECT FROM identity.users
- WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL FOR NO KEY UPDATE;
-"""
-
 HOLD = f"""
-{_HOLD}
+{HOLD_USER}
 SELECT u.username, t.name AS issuer, t.settings, extract(epoch FROM clock_timestamp())::float8 AS now_s,
        EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = %(user_id)s
                   AND paused_until > clock_timestamp()) AS is_paused,
@@ -216,7 +211,7 @@ RETURNING {COLUMNS}
 """
 
 RESET = f"""
-{_HOLD}
+{HOLD_USER}
 WITH removed AS (
     DELETE FROM identity.factors
      WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s

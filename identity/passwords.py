@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, StringConstraints
 from identity.db import IfMatch, Row, Store, precondition_failed, sweep
 from identity.errors import Conflict, FieldError, Invalid
 from identity.fields import Given, canonical
+from identity.leaving import HOLD_USER
 from identity.token_text import hash_token, new_token
 
 LEAST_CHARS = 8
@@ -136,13 +137,6 @@ SELECT t.id AS tenant_id, t.ref, t.settings, u.id AS user_id, u.username, u.emai
  WHERE t.id = %(tenant_id)s AND t.deleted_at IS NULL
 """
 
-# The user is held first, by a statement of its own: a sign-in that is under way holds them too, and the session that it
-# made is then there for the next statement to see.
-HOLD = """
-SELECT FROM identity.users
- WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL FOR NO KEY UPDATE;
-"""
-
 _CHANGE = """
 , changed AS (
     INSERT INTO identity.passwords AS old (tenant_id, user_id, hash)
@@ -167,7 +161,7 @@ SELECT user_id, changed_at, (SELECT count(*) FROM ended) AS sessions_ended FROM 
 """
 
 SET = f"""
-{HOLD}
+{HOLD_USER}
 WITH held AS (
     SELECT id AS user_id FROM identity.users
      WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL
@@ -209,7 +203,7 @@ SELECT u.id
 """
 
 REDEEM = f"""
-{HOLD}
+{HOLD_USER}
 WITH held AS (
     DELETE FROM identity.password_resets
      WHERE tenant_id = %(tenant_id)s AND token_hash = %(token_hash)s AND user_id = %(user_id)s

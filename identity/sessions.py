@@ -246,7 +246,7 @@ SELECT coalesce(array_agg(id ORDER BY id), '{{}}') AS sessions_ended, (SELECT n 
   FROM ended
 """
 
-END_OF_USER = _END.format(which="user_id = %(user_id)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)")
+END_OF_USER = _END.format(which="user_id = %(user_id)s")
 
 END_OF_TOKEN = _END.format(
     which="""id = (SELECT session_id FROM identity.refresh_tokens
@@ -319,9 +319,9 @@ class SessionStore(Store[Session]):
             raise precondition_failed()
         return ended
 
-    async def end_all(self, tenant_id: str, user_id: str, *, app_id: str | None = None) -> SessionsEnded:
-        """Of a user, or of a user in one app; for good. Of who leaves they end by themselves: by triggers."""
-        [ended] = await self._run(END_OF_USER, tenant_id, user_id=user_id, app_id=app_id)
+    async def end_all(self, tenant_id: str, user_id: str) -> SessionsEnded:
+        """For good. Of who leaves they end by themselves: by triggers."""
+        [ended] = await self._run(END_OF_USER, tenant_id, user_id=user_id)
         return SessionsEnded(**ended)
 
     async def end_by_token(self, tenant_id: str, token: str, *, app_id: str | None = None) -> SessionsEnded:

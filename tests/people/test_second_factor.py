@@ -23,11 +23,10 @@ from identity.users import NewUser
 from tests.api.problems import told
 from tests.conftest import PASSWORD, Api, Organisation, password_hash
 from tests.edge.canaries import found_in
-from tests.people.conftest import SAME_ID, People
+from tests.people.conftest import SAME_ID, People, waits
 from tests.people.test_lockout import LOCKOUT, PASSES
 from tests.people.test_passwords import token_of
 from tests.people.test_secrets import TABLES
-from tests.people.test_sign_in import waits
 from tests.server import Database, execute
 
 FAILED = (401, "sign_in_failed")
