@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import httpx2
+import psycopg
 import pyotp
 import pytest
 
@@ -157,6 +158,19 @@ async def test_one_answer_to_a_challenge_gets_in(people: People) -> None:
     codes = factor["recovery_codes"]
     answers = await asyncio.gather(*(answer(people, token, recovery_code=each) for each in codes))
     assert sorted(each.status_code for each in answers) == [201] + [401] * 9
+
+
+async def test_an_answer_and_the_end_of_access_meet_in_no_circle(people: People, database: Database) -> None:
+    """Whoever ends access holds that first, and then wants what waits for a second factor: so does the answer."""
+    factor, token = await confirmed(people), await people.challenge()
+    whose = "WHERE tenant_id = %s AND app_id = 'shop' AND user_id = 'ana'"
+    with psycopg.connect(database.admin_url) as ending:
+        ending.execute(f"SELECT 1 FROM identity.user_apps {whose} FOR NO KEY UPDATE", [people.org.id])
+        task = asyncio.ensure_future(answer(people, token, totp=code(factor["secret"], 1)))
+        assert await waits(task), "for the access"
+        revoke = f"UPDATE identity.user_apps SET status = 'revoked', revoked_at = now() {whose}"
+        await asyncio.to_thread(ending.execute, revoke, [people.org.id])
+    assert told(await task) == FAILED
 
 
 def test_a_phones_clock_may_be_wrong_by_one_step() -> None:
