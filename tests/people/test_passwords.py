@@ -110,7 +110,21 @@ async def test_nobody_grants_what_they_may_not_do(people: People) -> None:
     business = f"{people.org.path}/apps/shop/users/ana"
     assert told(await limited.put(business, {"scopes": ["stock:read"]})) == (400, "scope_not_allowed")
     assert (await limited.put(business, {"scopes": ["orders:read"]})).json()["scopes"] == ["orders:read"]
-    assert (await limited.put(business)).json()["scopes"] == [], "a PUT forgets what it does not name"
+
+
+async def test_granting_once_more_takes_no_scope_away_unless_it_says_so(people: People) -> None:
+    path = f"{people.org.path}/apps/shop/users/ana"
+    had = ["orders:*", "stock:read"]
+    assert (await people.org.admin.put(path)).json()["scopes"] == had
+    assert (await people.org.admin.put(path, {})).json()["scopes"] == had
+    await people.org.admin.delete(path)
+    await people.org.stores.user_apps.grant_many(people.org.id, "shop", ["ana"])
+    assert (await people.org.admin.get(path)).json()["scopes"] == had, "as it was before it was revoked"
+    await people.org.admin.patch(f"{people.org.path}/apps/shop", {"settings": {"allowed_scopes": ["orders:*"]}})
+    assert (await people.org.admin.put(path)).json()["scopes"] == had, "judged were they when they were given"
+    assert told(await people.org.admin.put(path, {"scopes": ["stock:*"]})) == (400, "scope_not_allowed")
+    assert (await people.org.admin.put(path, {"scopes": []})).json()["scopes"] == []
+    assert (await people.org.admin.put(path, {"scopes": ["orders:read"]})).json()["scopes"] == ["orders:read"]
 
 
 async def token_of(people: People, *scopes: str) -> Api:
