@@ -87,7 +87,10 @@ SELECT EXISTS (
        ) AS has_access
 """
 
+# Who is given management scopes is held first, as by whoever makes a reset for them: one sees what the other did.
 GRANT = f"""
+SELECT FROM identity.users
+ WHERE %(app_id)s = 'identity' AND tenant_id = %(tenant_id)s AND id = ANY (%(names)s) ORDER BY id FOR NO KEY UPDATE;
 INSERT INTO identity.user_apps AS old (tenant_id, app_id, user_id, scopes)
 SELECT %(tenant_id)s, %(app_id)s, user_id, coalesce(%(scopes)s::text[], '{{}}')
   FROM jsonb_populate_recordset(NULL::identity.user_apps, %(rows)s) AS given

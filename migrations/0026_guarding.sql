@@ -4,3 +4,31 @@ CREATE TRIGGER judge_scopes BEFORE INSERT ON identity.user_apps
     FOR EACH ROW EXECUTE FUNCTION identity.judge_scopes();
 CREATE TRIGGER judge_new_scopes BEFORE UPDATE ON identity.user_apps
     FOR EACH ROW WHEN (NEW.scopes <> OLD.scopes) EXECUTE FUNCTION identity.judge_scopes();
+
+CREATE FUNCTION identity.end_what_waits() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM identity.factors
+     WHERE tenant_id = NEW.tenant_id
+       AND id IN (SELECT id FROM identity.factors
+                   WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id AND confirmed_at IS NULL
+                   ORDER BY id FOR UPDATE);
+    DELETE FROM identity.sign_in_challenges
+     WHERE tenant_id = NEW.tenant_id
+       AND token_hash IN (SELECT token_hash FROM identity.sign_in_challenges
+                           WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id ORDER BY token_hash FOR UPDATE);
+    DELETE FROM identity.password_resets WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION identity.end_what_waits IS
+    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before.';
+CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NOT NEW.scopes <@ OLD.scopes) EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_given AFTER INSERT ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NEW.scopes <> '{}')
+    EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_raised AFTER UPDATE ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NOT NEW.scopes <@ OLD.scopes)
+    EXECUTE FUNCTION identity.end_what_waits();

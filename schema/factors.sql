@@ -84,3 +84,31 @@ GRANT SELECT (tenant_id, token_hash, expires_at), UPDATE (updated_at), DELETE ON
 COMMENT ON TABLE identity.sign_in_challenges IS 'Of who has given the password and is yet to give a second factor. One that was answered has no row.';
 COMMENT ON COLUMN identity.sign_in_challenges.scopes IS 'What was asked for; NULL: all that is granted.';
 COMMENT ON COLUMN identity.sign_in_challenges.password_changed_at IS 'Of the password that was given: with another one it is no more good.';
+
+CREATE FUNCTION identity.end_what_waits() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM identity.factors
+     WHERE tenant_id = NEW.tenant_id
+       AND id IN (SELECT id FROM identity.factors
+                   WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id AND confirmed_at IS NULL
+                   ORDER BY id FOR UPDATE);
+    DELETE FROM identity.sign_in_challenges
+     WHERE tenant_id = NEW.tenant_id
+       AND token_hash IN (SELECT token_hash FROM identity.sign_in_challenges
+                           WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id ORDER BY token_hash FOR UPDATE);
+    DELETE FROM identity.password_resets WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION identity.end_what_waits IS
+    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before.';
+CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NOT NEW.scopes <@ OLD.scopes) EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_given AFTER INSERT ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NEW.scopes <> '{}')
+    EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_raised AFTER UPDATE ON identity.app_keys FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NOT NEW.scopes <@ OLD.scopes)
+    EXECUTE FUNCTION identity.end_what_waits();

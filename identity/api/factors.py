@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from identity.api.call import Answer, Call
@@ -52,9 +53,10 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
 
     Answers its secret, this once: show it to the user's app as a QR code. Nothing has changed until it is confirmed.
     """
-    await must_be_oneself_or_outrank(call, user_id)
     async with call.stores.transaction() as tx:
-        enrolled = await tx.factors.enrol(await _hold(tx, tenant_id, user_id), call.service.secret_keys)
+        held = await _hold(tx, tenant_id, user_id)
+        await must_be_oneself_or_outrank(replace(call, stores=tx), user_id)
+        enrolled = await tx.factors.enrol(held, call.service.secret_keys)
     return Answer(201, enrolled, f"{call.request.url.path}/{enrolled.id}")
 
 

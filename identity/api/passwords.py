@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from pydantic import SecretStr
@@ -9,7 +10,7 @@ from starlette.requests import Request
 
 from identity.api.call import Answer, Call, Service, there_is_one
 from identity.api.keys import MAX_VERIFY_BYTES
-from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank
+from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank, must_outrank_owner
 from identity.api.routes import PUBLIC, Table
 from identity.api.sign_in import ACTOR, admit, is_right, note_failure, tenant_of
 from identity.errors import FieldError, Forbidden, Invalid, NotFound
@@ -52,7 +53,10 @@ async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) ->
     if call.only_creates and holder.hash is not None:
         raise there_is_one()
     hash = await _hashed(call.service, holder, call.body.password)
-    return await call.stores.passwords.set(tenant_id, user_id, hash, if_match=call.if_match)
+    async with call.stores.transaction() as tx:
+        changed = await tx.passwords.set(tenant_id, user_id, hash, if_match=call.if_match)
+        await must_outrank_owner(replace(call, stores=tx), user_id)  # again: hashing takes its time
+    return changed
 
 
 @table.post(
@@ -95,7 +99,10 @@ async def reset_password(call: Call[NewReset], tenant_id: str, user_id: str) -> 
     Good once, for an hour, in place of the one before it. Send it to the user: whoever has it may set the password.
     """
     await must_be_another_and_outrank(call, user_id, OWN)
-    return await call.stores.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
+    async with call.stores.transaction() as tx:
+        made = await tx.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
+        await must_outrank_owner(replace(call, stores=tx), user_id)  # again: whoever grants more now waits, and ends it
+    return made
 
 
 @table.post(
