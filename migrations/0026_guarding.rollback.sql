@@ -1,3 +1,7 @@
+COMMENT ON COLUMN identity.refresh_tokens.expires_at IS 'A consumed one is kept as long: whoever presents it until then took it from somebody, or had it taken.';
+ALTER TABLE identity.refresh_tokens DROP COLUMN family_hash;
+ALTER TABLE identity.sessions DROP COLUMN paid_until;
+
 DROP TRIGGER rank_raised ON identity.app_keys;
 DROP TRIGGER rank_given ON identity.app_keys;
 DROP TRIGGER rank_raised ON identity.user_apps;

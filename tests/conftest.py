@@ -65,6 +65,7 @@ def settings_for(database: server.Database, **more: Any) -> Settings:
         secret_key=SecretStr(new_secret_key()),
         sign_ins_per_address=1_000_000,
         sign_ins_per_tenant=1_000_000,
+        refreshes_per_session=1_000_000,
         base_url="http://identity.example.com",
         **more,
     )

@@ -72,7 +72,14 @@ class Revoked(BaseModel):
     status=200,
     form=True,
     max_body=MAX_FORM_BYTES,
-    raises=("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_grant"),
+    raises=(
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_grant",
+        "slow_down",
+    ),
 )
 async def get_token(service: Service, request: Request, form: TokenRequest) -> IssuedToken:
     """Get an access token.
@@ -98,9 +105,8 @@ async def _token_by_refresh(service: Service, request: Request, client: Client, 
     if client.secret is not None:
         await _authenticated(service, client)
     asked = None if form.scope is None else _scopes(form.scope)
-    found = await service.stores_for(request, ACTOR).sessions.refresh(
-        client.tenant_id, client.app_id, form.refresh_token, LIFETIMES
-    )
+    sessions, a_minute = service.stores_for(request, ACTOR).sessions, service.settings.refreshes_per_session
+    found = await sessions.refresh(client.tenant_id, client.app_id, form.refresh_token, LIFETIMES, a_minute=a_minute)
     if found is None:
         raise OAuthError("invalid_grant", "This refresh token is not good, or not any more.")
     live = found.session

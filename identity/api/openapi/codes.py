@@ -120,6 +120,7 @@ CODES = {
         "Too many requests wait on one connection, or came from one address or to one tenant: read their answers, "
         "and wait.",
     ),
+    "slow_down": Code(429, "The session was refreshed too often within a minute: the token is good still, so wait."),
     "headers_too_large": Code(431, "Path and headers are larger than 16 kB, or more than 64."),
     "internal_error": Code(500, "Something went wrong here, and is in our log under the request's id."),
     "http_version_not_supported": Code(505, "The service speaks HTTP/1.1."),
