@@ -171,8 +171,7 @@ WITH live AS (
        FOR NO KEY UPDATE OF s
 ), consumed AS (
     UPDATE identity.refresh_tokens AS token
-       SET consumed_at = clock_timestamp(), successor_hash = %(successor_hash)s, successor = %(successor)s,
-           family_hash = %(family_hash)s
+       SET consumed_at = clock_timestamp(), successor_hash = %(successor_hash)s, successor = %(successor)s
       FROM live
      WHERE token.tenant_id = %(tenant_id)s AND token.hash = %(hash)s AND token.consumed_at IS NULL
     RETURNING live.*

@@ -1,3 +1,7 @@
+COMMENT ON TABLE identity.signing_keys IS 'With which access tokens are signed: of the installation, not of a tenant. None ever changes.';
+REVOKE UPDATE (private_key) ON identity.signing_keys FROM identity_platform;
+REVOKE UPDATE (secret) ON identity.factors FROM identity_app;
+
 COMMENT ON COLUMN identity.refresh_tokens.expires_at IS 'A consumed one is kept as long: whoever presents it until then took it from somebody, or had it taken.';
 ALTER TABLE identity.refresh_tokens DROP COLUMN family_hash;
 ALTER TABLE identity.sessions DROP COLUMN paid_until;

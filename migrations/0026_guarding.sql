@@ -25,18 +25,23 @@ COMMENT ON FUNCTION identity.end_what_waits IS
 CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NOT NEW.scopes <@ OLD.scopes) EXECUTE FUNCTION identity.end_what_waits();
+    WHEN (NEW.app_id = 'identity' AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
+    EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_given AFTER INSERT ON identity.app_keys FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NEW.scopes <> '{}')
     EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_raised AFTER UPDATE ON identity.app_keys FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NOT NEW.scopes <@ OLD.scopes)
+    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL
+          AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
     EXECUTE FUNCTION identity.end_what_waits();
 
 ALTER TABLE identity.sessions ADD COLUMN paid_until timestamptz;
 GRANT UPDATE (paid_until) ON identity.sessions TO identity_app;
 COMMENT ON COLUMN identity.sessions.paid_until IS 'How much of its allowance of refreshes it has used up (GCRA).';
 ALTER TABLE identity.refresh_tokens ADD COLUMN family_hash bytea;
-GRANT UPDATE (family_hash) ON identity.refresh_tokens TO identity_app;
 COMMENT ON COLUMN identity.refresh_tokens.expires_at IS NULL;
 COMMENT ON COLUMN identity.refresh_tokens.family_hash IS 'SHA-256 of how all tokens of the family begin: whoever presents one of which no more is kept took it from somebody, or had it taken. NULL: made by the version before.';
+
+GRANT UPDATE (secret) ON identity.factors TO identity_app;
+GRANT UPDATE (private_key) ON identity.signing_keys TO identity_platform;
+COMMENT ON TABLE identity.signing_keys IS 'With which access tokens are signed: of the installation, not of a tenant. None ever changes, but for what it is sealed under.';

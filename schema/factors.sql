@@ -20,7 +20,7 @@ CREATE POLICY tenant ON identity.factors TO identity_app
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.factors FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
-GRANT SELECT, INSERT, UPDATE (confirmed_at, last_step), DELETE ON identity.factors TO identity_app;
+GRANT SELECT, INSERT, UPDATE (confirmed_at, last_step, secret), DELETE ON identity.factors TO identity_app;
 
 COMMENT ON TABLE identity.factors IS 'A user has at most one that is confirmed, and one that is to be: it replaces the other when it is.';
 COMMENT ON COLUMN identity.factors.secret IS 'Sealed under IDENTITY_SECRET_KEY for this user: who reads the database can make no codes.';
@@ -105,10 +105,12 @@ COMMENT ON FUNCTION identity.end_what_waits IS
 CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NOT NEW.scopes <@ OLD.scopes) EXECUTE FUNCTION identity.end_what_waits();
+    WHEN (NEW.app_id = 'identity' AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
+    EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_given AFTER INSERT ON identity.app_keys FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NEW.scopes <> '{}')
     EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_raised AFTER UPDATE ON identity.app_keys FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NOT NEW.scopes <@ OLD.scopes)
+    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL
+          AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
     EXECUTE FUNCTION identity.end_what_waits();

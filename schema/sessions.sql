@@ -90,7 +90,7 @@ CREATE POLICY sweep ON identity.refresh_tokens TO identity_platform USING (expir
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.refresh_tokens FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
-GRANT SELECT, INSERT, UPDATE (consumed_at, successor_hash, successor, family_hash), DELETE ON identity.refresh_tokens TO identity_app;
+GRANT SELECT, INSERT, UPDATE (consumed_at, successor_hash, successor), DELETE ON identity.refresh_tokens TO identity_app;
 GRANT SELECT (tenant_id, hash, expires_at), UPDATE (updated_at), DELETE ON identity.refresh_tokens TO identity_platform;
 
 COMMENT ON TABLE identity.refresh_tokens IS 'Those of one session are a family: each is good once, and then has one successor.';

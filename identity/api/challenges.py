@@ -40,7 +40,14 @@ class SignedInByFactor(SignedIn):
     recovery_codes: tuple[str, ...] = ()
 
 
-@table.post(ONE, scope=PUBLIC, takes=MfaAnswer, answers=SignedInByFactor, max_body=MAX_VERIFY_BYTES, raises=RAISES)
+@table.post(
+    ONE,
+    scope=PUBLIC,
+    takes=MfaAnswer,
+    answers=SignedInByFactor,
+    max_body=MAX_VERIFY_BYTES,
+    raises=(*RAISES, "factor_unreadable"),
+)
 async def answer_challenge(service: Service, request: Request, body: MfaAnswer) -> Answer:
     """Give a second factor.
 

@@ -21,7 +21,7 @@ table = Table("mfa")
 
 LIST = "/v1/tenants/{tenant_id}/users/{user_id}/factors"
 ONE = f"{LIST}/{{factor_id}}"
-JUDGED = ("insufficient_rank", "factor_code_wrong", "too_many_requests")
+JUDGED = ("insufficient_rank", "factor_code_wrong", "factor_unreadable", "too_many_requests")
 
 
 class FactorFilter(Given):
@@ -46,6 +46,7 @@ async def get_factor(call: Call[None], tenant_id: str, user_id: str, factor_id: 
     takes=None,
     answers=Enrolled,
     by_oneself=True,
+    needs_secret_key=True,
     raises=("insufficient_rank",),
 )
 async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer:
@@ -68,6 +69,7 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
     status=200,
     action=True,
     by_oneself=True,
+    needs_secret_key=True,
     max_body=MAX_VERIFY_BYTES,
     raises=("already_confirmed", *JUDGED),
 )

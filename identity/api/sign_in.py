@@ -61,7 +61,7 @@ class SignedIn(BaseModel):
     takes=SignIn,
     answers=SignedIn,
     max_body=MAX_VERIFY_BYTES,
-    raises=("sign_in_failed", "mfa_required", "route_not_found", "too_many_requests", "too_busy"),
+    raises=("sign_in_failed", "mfa_required", "route_not_found", "too_many_requests", "too_busy", "factor_unreadable"),
 )
 async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
     """Sign in.

@@ -43,17 +43,18 @@ async def issue(stores: Stores, id: str, *scopes: str) -> Any:
 Rise = Callable[[Stores, str], Awaitable[Any]]
 RISES: dict[str, Rise] = {
     "the first scope": lambda s, id: grant(s, id, "users:read"),
-    "one scope more": lambda s, id: grant(s, id, "apps:read", "users:read"),
+    "one scope more": lambda s, id: grant(s, id, "apps:write", "users:read"),
     "a key of their own": lambda s, id: issue(s, id, "users:read"),
     "more for their key": lambda s, id: change_key(s, id, "users:read"),
 }
 NO_RISES: dict[str, Rise] = {
-    "the same again": lambda s, id: grant(s, id, "apps:read"),
+    "the same again": lambda s, id: grant(s, id, "apps:write"),
+    "what that covers": lambda s, id: grant(s, id, "apps:read"),
     "fewer scopes": lambda s, id: grant(s, id),
     "scopes of another app": lambda s, id: grant(s, id, "orders:read", app_id="shop"),
     "somebody else's": lambda s, id: grant(s, id, "users:read", user_id="bob"),
     "a key without scopes": lambda s, id: issue(s, id),
-    "fewer for their key": lambda s, id: change_key(s, id),
+    "what their key's covers": lambda s, id: change_key(s, id, "apps:read"),
 }
 
 
@@ -64,8 +65,8 @@ async def test_a_rise_ends_what_was_to_be_answered_and_nothing_else_does(
     stores, id = people.org.stores, people.org.id
     await stores.users.create(id, NewUser(id="bob", username="bob"))
     if what != "the first scope":
-        await grant(stores, id, "apps:read")
-        await issue(stores, id, "apps:read")
+        await grant(stores, id, "apps:write")
+        await issue(stores, id, "apps:write")
     await people.org.admin.post(f"{people.ana}/factors")
     await people.challenge()
     token = await reset(people)

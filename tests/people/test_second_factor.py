@@ -5,26 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import psycopg
 import pyotp
 import pytest
+from pydantic import SecretStr
 
 from identity.apps import IDENTITY
+from identity.cli.start import new_secret_key
 from identity.factors import Proof, find_step
 from identity.sessions import NewSession
 from identity.settings import Settings
 from identity.sign_in_challenges import NewChallenge
 from identity.stores import LIFETIMES
-from identity.tenants import PLATFORM
+from identity.tenants import PLATFORM, NewTenant
+from identity.tokens import KeyRing
 from identity.user_apps import Grant
 from identity.users import NewUser
 from tests.api.problems import told
-from tests.conftest import PASSWORD, Api, Organisation, password_hash
+from tests.cli.shell import shell_for
+from tests.conftest import PASSWORD, Api, Organisation, password_hash, unique
 from tests.edge.canaries import found_in
-from tests.people.conftest import SAME_ID, People, waits
+from tests.people.conftest import SAME_ID, People, at, waits, worker
 from tests.people.test_lockout import LOCKOUT, PASSES
 from tests.people.test_passwords import token_of
 from tests.people.test_secrets import TABLES
@@ -32,6 +37,7 @@ from tests.server import Database, execute
 
 FAILED = (401, "sign_in_failed")
 WRONG_CODE = (403, "factor_code_wrong")
+FAILURES = "SELECT failures FROM identity.sign_in_failures WHERE tenant_id = %s"
 NOBODYS = "aaaaa-bbbbb-ccccc-ddddd"
 
 
@@ -348,6 +354,57 @@ async def test_guesses_count_together_with_wrong_passwords_also_all_at_once(peop
     assert (await people.refresh(people.org.signed_in.refresh_token)).status_code == 200
     execute(database.admin_url, PASSES, people.org.id)
     assert (await answer(people, token, totp=guesses[-1])).status_code == 201
+
+
+def with_keys(settings: Settings, *keys: str) -> Settings:
+    """The first seals, and the second still opens."""
+    given = dict(zip(("secret_key", "secret_key_previous"), map(SecretStr, keys), strict=False))
+    return settings.model_copy(update=given)
+
+
+async def test_a_code_that_nobody_can_judge_counts_for_nothing(
+    people: People, settings: Settings, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    ana, factor = await token_of(people), await confirmed(people)
+    pending, token = await enrol(people, ana), await people.challenge()
+    async with worker(with_keys(settings, new_secret_key())) as client:
+        blind, own = at(people, client), Api(client, ana.key)
+        unread = [
+            await answer(blind, token, totp=code(factor["secret"], 1)),
+            await blind.sign_in(totp=code(factor["secret"], 1)),
+            await act(blind, factor["id"], "remove", own, totp=code(factor["secret"], 1)),
+            await act(blind, pending["id"], "confirm", own, totp=code(pending["secret"])),
+        ]
+        assert {(each.status_code, each.json()["code"]) for each in unread} == {(503, "factor_unreadable")}
+        assert caplog.text.count("sealed under another secret key") == len(unread)
+        assert told(await blind.sign_in("wrong", totp=code(factor["secret"], 1))) == FAILED, "nobody else is told"
+        [failures] = execute(database.admin_url, FAILURES, people.org.id)
+        assert failures == (1,), "the password's"
+        assert (await answer(blind, token, recovery_code=factor["recovery_codes"][0])).status_code == 201
+
+
+async def test_a_secret_key_is_changed_and_nobody_notices(people: People, settings: Settings, tmp_path: Path) -> None:
+    await people.org.stores.tenants.create(NewTenant(id=(gone := unique()), name="Gone"))
+    await people.org.stores.tenants.delete(gone)
+    factor = await confirmed(people)
+    pending, stores = await enrol(people), people.org.stores
+    assert settings.secret_key is not None
+    old, new = settings.secret_key.get_secret_value(), new_secret_key()
+    changing, changed = with_keys(settings, new, old), with_keys(settings, new)
+    before, _ = await KeyRing(stores.signing_keys, settings.secret_keys).signing()
+    async with worker(changing) as client:
+        opened = await answer(at(people, client), await people.challenge(), totp=code(factor["secret"], 1))
+        assert opened.status_code == 201
+    shell = shell_for(changing, tmp_path, secret_key_previous=old)
+    counts = [await asyncio.to_thread(shell.answer, "reseal") for _ in "12"]
+    assert [each["resealed"] > 2 for each in counts] == [True, False]
+    assert counts[1]["as_they_were"] == counts[0]["resealed"]
+    async with worker(changed) as client:
+        later, api = at(people, client), Api(client, people.org.admin.key)
+        assert (await act(later, pending["id"], "confirm", api, totp=code(pending["secret"]))).status_code == 200
+    assert (await KeyRing(stores.signing_keys, changed.secret_keys).signing())[0] == before
+    back = shell_for(with_keys(settings, old, new), tmp_path, secret_key_previous=new)
+    await asyncio.to_thread(back.answer, "reseal")
 
 
 async def test_own_guesses_at_our_own_api_count_too(people: People, database: Database) -> None:
