@@ -21,18 +21,11 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION identity.end_what_waits IS
-    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before.';
+    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before. A key of theirs raises nothing: no password opens it.';
 CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
-    EXECUTE FUNCTION identity.end_what_waits();
-CREATE TRIGGER rank_given AFTER INSERT ON identity.app_keys FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NEW.scopes <> '{}')
-    EXECUTE FUNCTION identity.end_what_waits();
-CREATE TRIGGER rank_raised AFTER UPDATE ON identity.app_keys FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL
-          AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
     EXECUTE FUNCTION identity.end_what_waits();
 
 ALTER TABLE identity.sessions ADD COLUMN paid_until timestamptz;
@@ -45,3 +38,5 @@ COMMENT ON COLUMN identity.refresh_tokens.family_hash IS 'SHA-256 of how all tok
 GRANT UPDATE (secret) ON identity.factors TO identity_app;
 GRANT UPDATE (private_key) ON identity.signing_keys TO identity_platform;
 COMMENT ON TABLE identity.signing_keys IS 'With which access tokens are signed: of the installation, not of a tenant. None ever changes, but for what it is sealed under.';
+
+COMMENT ON COLUMN identity.sign_in_failures.name IS 'A user''s id, after a = where it was tried with a credential; or, where nobody has it, an HMAC of what was given as a name: people type passwords there.';

@@ -101,16 +101,9 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION identity.end_what_waits IS
-    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before.';
+    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before. A key of theirs raises nothing: no password opens it.';
 CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
 CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
     WHEN (NEW.app_id = 'identity' AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
-    EXECUTE FUNCTION identity.end_what_waits();
-CREATE TRIGGER rank_given AFTER INSERT ON identity.app_keys FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL AND NEW.scopes <> '{}')
-    EXECUTE FUNCTION identity.end_what_waits();
-CREATE TRIGGER rank_raised AFTER UPDATE ON identity.app_keys FOR EACH ROW
-    WHEN (NEW.app_id = 'identity' AND NEW.user_id IS NOT NULL
-          AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
     EXECUTE FUNCTION identity.end_what_waits();
