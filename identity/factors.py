@@ -109,6 +109,8 @@ class Held:
 
     tenant_id: str
     user_id: str
+    counted_as: str
+    """By which name failures count, and pause."""
     username: str
     issuer: str
     settings: dict[str, Any]
@@ -176,7 +178,7 @@ SELECT {COLUMNS}
 HOLD = f"""
 {HOLD_USER}
 SELECT u.username, t.name AS issuer, t.settings, extract(epoch FROM clock_timestamp())::float8 AS now_s,
-       EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = %(user_id)s
+       EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = %(counted_as)s
                   AND paused_until > clock_timestamp()) AS is_paused,
        f.id, f.secret, f.confirmed_at IS NOT NULL AS is_confirmed
   FROM identity.users AS u
@@ -277,16 +279,17 @@ class FactorStore(Store[Factor]):
     async def list(self, tenant_id: str, user_id: str, *, after: str | None = None, limit: int = 50) -> Page[Factor]:
         return await self._page(LIST, tenant_id, "id", after, limit, user_id=user_id)
 
-    async def hold(self, tenant_id: str, user_id: str) -> Held | None:
-        """None where there is no such user."""
-        rows = await self._run(HOLD, tenant_id, user_id=user_id)
+    async def hold(self, tenant_id: str, user_id: str, *, counted_as: str | None = None) -> Held | None:
+        """None where there is no such user. Failures count by their id, unless another name is given."""
+        name = counted_as or user_id
+        rows = await self._run(HOLD, tenant_id, user_id=user_id, counted_as=name)
         factors = {
             each["is_confirmed"]: SealedFactor(each["id"], each["secret"]) for each in rows if each["id"] is not None
         }
         told = ("username", "issuer", "settings", "is_paused", "now_s")
         for found in rows:
             more = {name: found[name] for name in told}
-            return Held(tenant_id, user_id, **more, confirmed=factors.get(True), pending=factors.get(False))
+            return Held(tenant_id, user_id, name, **more, confirmed=factors.get(True), pending=factors.get(False))
         return None
 
     async def enrol(self, held: Held, secret_keys: tuple[bytes, ...]) -> Enrolled:

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from identity.db import IfMatch, Row, Store, precondition_failed, sweep
 from identity.errors import Conflict, FieldError, Invalid
-from identity.fields import Given, canonical
+from identity.fields import Given, canonical, known_as
 from identity.leaving import HOLD_USER
 from identity.token_text import hash_token, new_token
 
@@ -123,7 +123,8 @@ SELECT t.id AS tenant_id, t.ref, t.settings, u.id AS user_id, u.username, u.emai
                       AND status = 'active' AND deleted_at IS NULL)
        AND EXISTS (SELECT FROM identity.user_apps WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
                       AND user_id = u.id AND status = 'active') AS may_use_app,
-       EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = u.id
+       EXISTS (SELECT FROM identity.sign_in_failures
+                WHERE tenant_id = %(tenant_id)s AND name = coalesce(%(counted_as)s, u.id)
                   AND paused_until > clock_timestamp()) AS is_paused,
        EXISTS (SELECT FROM identity.factors WHERE tenant_id = %(tenant_id)s AND user_id = u.id
                   AND confirmed_at IS NOT NULL) AS has_factor
@@ -155,7 +156,7 @@ _CHANGE = """
      WHERE reset.tenant_id = %(tenant_id)s AND reset.user_id = changed.user_id
 ), forgiven AS (
     DELETE FROM identity.sign_in_failures USING changed
-     WHERE tenant_id = %(tenant_id)s AND name = changed.user_id
+     WHERE tenant_id = %(tenant_id)s AND name IN (changed.user_id, %(known_as)s)
 )
 SELECT user_id, changed_at, (SELECT count(*) FROM ended) AS sessions_ended FROM changed
 """
@@ -227,12 +228,19 @@ class PasswordStore(Store[PasswordChange]):
     noun = "user"
 
     async def find(
-        self, tenant_id: str, *, login: str | None = None, user_id: str | None = None, app_id: str | None = None
+        self,
+        tenant_id: str,
+        *,
+        login: str | None = None,
+        user_id: str | None = None,
+        app_id: str | None = None,
+        counted_as: str | None = None,
     ) -> Holder | None:
         """Whom a login names in any spelling, or an id; a holder who is nobody where there is none such, and None
-        where there is no such tenant."""
+        where there is no such tenant. Failures pause by their id, unless another name is given."""
         name = login and canonical(login)
-        for found in await self._run(FIND, tenant_id, login=name, user_id=user_id, app_id=app_id):
+        given: dict[str, Any] = {"login": name, "user_id": user_id, "app_id": app_id, "counted_as": counted_as}
+        for found in await self._run(FIND, tenant_id, **given):
             names = tuple(found.pop(name) for name in ("username", "email", "full_name"))
             return Holder(**found, names=tuple(filter(None, names)))
         return None
@@ -248,7 +256,7 @@ class PasswordStore(Store[PasswordChange]):
     ) -> PasswordChange:
         """Ends all sessions of the user. NotFound where there is no such user; PreconditionFailed where their record,
         or their password, is not the one that is meant."""
-        given = {"hash": hash, "if_match": if_match, "if_changed_at": if_changed_at}
+        given = {"hash": hash, "if_match": if_match, "if_changed_at": if_changed_at, "known_as": known_as(user_id)}
         changed = await self._first(SET, tenant_id, user_id=user_id, **given)
         if changed is None:
             found = await self.find(tenant_id, user_id=user_id)
@@ -278,7 +286,8 @@ class PasswordStore(Store[PasswordChange]):
 
     async def redeem(self, tenant_id: str, user_id: str, token: str, hash: str) -> PasswordChange | None:
         """None where the token was redeemed meanwhile."""
-        return await self._first(REDEEM, tenant_id, user_id=user_id, token_hash=hash_token(token), hash=hash)
+        given: dict[str, Any] = {"token_hash": hash_token(token), "hash": hash, "known_as": known_as(user_id)}
+        return await self._first(REDEEM, tenant_id, user_id=user_id, **given)
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many resets of all tenants away that have expired; how many it took."""

@@ -10,11 +10,11 @@ from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.proving import count_failure
 from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank
 from identity.api.routes import Table
-from identity.api.sign_in import admit
+from identity.api.sign_in import admit_known
 from identity.db import Page
 from identity.errors import Conflict, Forbidden, NotFound
 from identity.factors import Confirmation, Confirmed, Enrolled, Factor, FactorsReset, Held, Proof
-from identity.fields import Given
+from identity.fields import Given, known_as
 from identity.stores import Stores
 
 table = Table("mfa")
@@ -77,10 +77,11 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
     """Confirm a second factor.
 
     By a code of it. Answers ten recovery codes, this once. It replaces the one before it, of which the user must give a
-    code too; an administrator need not. A wrong code counts as a failed sign-in.
+    code too; an administrator need not. Wrong codes count as wrong old
+    passwords do.
     """
     await must_be_oneself_or_outrank(call, user_id)
-    await admit(call.service, call.request, tenant_id)
+    await admit_known(call.service, tenant_id, user_id)
     keys, body = call.service.secret_keys, call.body
     async with call.stores.transaction() as tx:
         held = await _hold(tx, tenant_id, user_id)
@@ -90,7 +91,7 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
             confirmed = await tx.factors.confirm(held, body.totp, keys)
             assert confirmed is not None
             return confirmed
-        await count_failure(tx, held)
+        await count_failure(tx, held, held.counted_as)
     raise _wrong()
 
 
@@ -106,18 +107,18 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
 async def remove_factor(call: Call[Proof], tenant_id: str, user_id: str, factor_id: str) -> Factor:
     """Remove a second factor.
 
-    With its recovery codes. Of a confirmed one the user must give a code, an administrator need not; a wrong code
-    counts as a failed sign-in.
+    With its recovery codes. Of a confirmed one the user must give a code, an administrator need not; wrong codes
+    count as wrong old passwords do.
     """
     await must_be_oneself_or_outrank(call, user_id)
-    await admit(call.service, call.request, tenant_id)
+    await admit_known(call.service, tenant_id, user_id)
     async with call.stores.transaction() as tx:
         held = await _hold(tx, tenant_id, user_id)
         is_pending = held.pending is not None and held.pending.id == factor_id
         await tx.factors.get(tenant_id, user_id, factor_id)
         if is_pending or await _may_replace(call, tx, held, call.body):
             return await tx.factors.remove(tenant_id, user_id, factor_id)
-        await count_failure(tx, held)
+        await count_failure(tx, held, held.counted_as)
     raise _wrong()
 
 
@@ -145,7 +146,7 @@ async def _may_replace(call: Call[Any], tx: Stores, held: Held, proof: Proof) ->
 
 
 async def _hold(tx: Stores, tenant_id: str, user_id: str) -> Held:
-    held = await tx.factors.hold(tenant_id, user_id)
+    held = await tx.factors.hold(tenant_id, user_id, counted_as=known_as(user_id))
     if held is None:
         raise NotFound("user_not_found", "No such user.")
     return held

@@ -10,10 +10,12 @@ from starlette.requests import Request
 
 from identity.api.call import Answer, Call, Service, there_is_one
 from identity.api.keys import MAX_VERIFY_BYTES
+from identity.api.proving import count_failure
 from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank, must_outrank_owner
 from identity.api.routes import PUBLIC, Table
-from identity.api.sign_in import ACTOR, admit, is_right, note_failure, tenant_of
+from identity.api.sign_in import ACTOR, admit, admit_known, is_right, tenant_of
 from identity.errors import FieldError, Forbidden, Invalid, NotFound
+from identity.fields import known_as
 from identity.passwords import (
     Holder,
     NewPassword,
@@ -72,15 +74,15 @@ async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) ->
 async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: str) -> PasswordChange:
     """Change a password by the old one.
 
-    By the user with an access token of the app `identity`, or for them. Ends all their sessions. A wrong old password
-    counts as a failed sign-in.
+    By the user with an access token of the app `identity`, or for them. Ends all their sessions. Wrong old passwords
+    pause it as failed sign-ins pause signing in; neither pauses the other.
     """
     await must_be_oneself_or_outrank(call, user_id)
     service, stores = call.service, call.stores
-    await admit(service, call.request, tenant_id)
+    await admit_known(service, tenant_id, user_id)
     holder = await _holder(call)
     if not await is_right(service, holder, call.body.old_password.get_secret_value()):
-        await note_failure(service, stores, holder, user_id)
+        await count_failure(stores, holder, known_as(user_id))
         raise Forbidden("old_password_wrong", "The old password is another, or none is taken just now.")
     hash = await _hashed(service, holder, call.body.password)
     return await stores.passwords.set(tenant_id, user_id, hash, if_changed_at=holder.changed_at)
@@ -132,7 +134,8 @@ async def redeem_reset(service: Service, request: Request, body: Redemption) -> 
 
 
 async def _holder(call: Call[NewPassword] | Call[PasswordChanges]) -> Holder:
-    holder = await call.stores.passwords.find(call.path["tenant_id"], user_id=call.path["user_id"])
+    tenant_id, user_id = call.path["tenant_id"], call.path["user_id"]
+    holder = await call.stores.passwords.find(tenant_id, user_id=user_id, counted_as=known_as(user_id))
     if holder is None or holder.user_id is None:
         raise NotFound("user_not_found", "No such user.")
     return holder

@@ -407,13 +407,18 @@ async def test_a_secret_key_is_changed_and_nobody_notices(people: People, settin
     await asyncio.to_thread(back.answer, "reseal")
 
 
-async def test_own_guesses_at_our_own_api_count_too(people: People, database: Database) -> None:
+async def test_own_guesses_at_our_own_api_count_apart_from_those_of_strangers(
+    people: People, database: Database
+) -> None:
     await people.org.admin.patch(people.org.path, {"settings": {"lockout": LOCKOUT | {"failures": 2}}})
     ana = await token_of(people)
     factor = await enrol(people, ana)
     for _ in "12":
         assert told(await act(people, factor["id"], "confirm", ana, totp=wrong(factor["secret"]))) == WRONG_CODE
     assert told(await act(people, factor["id"], "confirm", ana, totp=code(factor["secret"]))) == WRONG_CODE
+    assert (await people.sign_in()).status_code == 201, "who knows the password is another"
+    for _ in "12":
+        await people.sign_in("wrong")
     assert told(await people.sign_in()) == FAILED
     execute(database.admin_url, PASSES, people.org.id)
     done = await act(people, factor["id"], "confirm", ana, totp=code(factor["secret"]))

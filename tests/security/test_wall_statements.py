@@ -140,6 +140,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}
     given |= {"successor_hash": sha256(b"successor").digest(), "successor": b"sealed", "lost_answer_s": 10}
     given |= {"family_hash": sha256(b"family").digest(), "every_s": 1}
+    given |= {"counted_as": "ana", "known_as": "=ana"}
     given |= {"failures": 3, "window_s": 900, "pause_s": 60, "longest_s": 86_400, **asdict(LIFETIMES)}
     given |= {"factor_id": None, "password_changed_at": CHANGED_AT, "lifetime_s": 600, "secret": b"sealed", "step": 1}
     if module is sign_ins:
