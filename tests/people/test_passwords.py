@@ -169,7 +169,7 @@ async def test_strangers_keep_nobody_from_changing_their_password(
     lockout = {"failures": 1, "window_s": 900, "pause_s": 60}
     await people.org.admin.patch(people.org.path, {"settings": {"lockout": lockout}})
     ana, change = await token_of(people), {"old_password": PASSWORD, "password": OTHER}
-    few = {"sign_ins_per_address": 1, "sign_ins_per_tenant": 1, "password_threads": 1, "password_queue": 4}
+    few = {"sign_ins_per_address": 1, "sign_ins_per_tenant": 1}
     async with worker(settings.model_copy(update=few)) as client:
         assert (await at(people, client).sign_in("wrong")).status_code == 401
         assert (await at(people, client).sign_in()).status_code == 429
@@ -177,6 +177,16 @@ async def test_strangers_keep_nobody_from_changing_their_password(
         assert changed.status_code == 200, changed.text
         again = await Api(client, people.org.admin.key).post(f"{people.ana}/password", change)
         assert again.status_code == 429, "they have an allowance too"
+
+
+async def test_nor_do_they_fill_the_queue_for_who_is_known(people: People, settings: Settings) -> None:
+    ana, change = await token_of(people), {"old_password": PASSWORD, "password": OTHER}
+    async with worker(settings.model_copy(update={"password_threads": 1, "password_queue": 4})) as client:
+        crowd = [asyncio.ensure_future(at(people, client).sign_in(login=f"nobody{n}")) for n in range(24)]
+        await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
+        changed = await Api(client, ana.key).post(f"{people.ana}/password", change)
+        assert changed.status_code == 200, changed.text
+        assert {answer.status_code for answer in await asyncio.gather(*crowd)} == {401, 503}
 
 
 async def test_of_two_changes_by_the_same_old_password_one_is_done(people: People) -> None:
