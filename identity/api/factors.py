@@ -77,8 +77,7 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
     """Confirm a second factor.
 
     By a code of it. Answers ten recovery codes, this once. It replaces the one before it, of which the user must give a
-    code too; an administrator need not. Wrong codes count as wrong old
-    passwords do.
+    code too; an administrator need not. Wrong codes count as wrong old passwords do.
     """
     await must_be_oneself_or_outrank(call, user_id)
     await admit_known(call.service, tenant_id, user_id)

@@ -98,7 +98,8 @@ async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: 
 async def reset_password(call: Call[NewReset], tenant_id: str, user_id: str) -> Reset:
     """Make a token by which a password is reset.
 
-    Good once, for an hour, in place of the one before it. Send it to the user: whoever has it may set the password.
+    Good once, for an hour, in place of the one before it, and until the user is given more management scopes. Send it
+    to the user: whoever has it may set the password.
     """
     await must_be_another_and_outrank(call, user_id, OWN)
     async with call.stores.transaction() as tx:

@@ -16,6 +16,7 @@ from identity.users import NewUser
 from tests.api.problems import told
 from tests.people.conftest import People, waits
 from tests.people.test_passwords import put, redeem, reset
+from tests.people.test_second_factor import confirmed, enrol
 from tests.server import Database, execute
 
 WAITING = """
@@ -58,12 +59,14 @@ async def test_a_rise_ends_what_was_to_be_answered_and_nothing_else_does(
     await stores.users.create(id, NewUser(id="bob", username="bob"))
     if what != "the first scope":
         await grant(stores, id, "apps:write")
-    await people.org.admin.post(f"{people.ana}/factors")
+    factor = await confirmed(people)
+    await enrol(people)
     await people.challenge()
     token = await reset(people)
     await (RISES | NO_RISES)[what](stores, id)
     left = 0 if what in RISES else 1
     assert execute(database.admin_url, WAITING, id) == [(left, left, left)]
+    assert factor["id"] in [each.id for each in (await stores.factors.list(id, "ana")).items]
     assert (await redeem(people, token)).status_code == (400 if what in RISES else 204)
 
 
