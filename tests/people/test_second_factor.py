@@ -21,13 +21,13 @@ from identity.sessions import NewSession
 from identity.settings import Settings
 from identity.sign_in_challenges import NewChallenge
 from identity.stores import LIFETIMES
-from identity.tenants import PLATFORM, NewTenant
+from identity.tenants import PLATFORM
 from identity.tokens import KeyRing
 from identity.user_apps import Grant
 from identity.users import NewUser
 from tests.api.problems import told
 from tests.cli.shell import shell_for
-from tests.conftest import PASSWORD, Api, Organisation, password_hash, unique
+from tests.conftest import PASSWORD, Api, Organisation, password_hash
 from tests.edge.canaries import found_in
 from tests.people.conftest import SAME_ID, People, at, waits, worker
 from tests.people.test_lockout import LOCKOUT, PASSES
@@ -383,9 +383,12 @@ async def test_a_code_that_nobody_can_judge_counts_for_nothing(
         assert (await answer(blind, token, recovery_code=factor["recovery_codes"][0])).status_code == 201
 
 
-async def test_a_secret_key_is_changed_and_nobody_notices(people: People, settings: Settings, tmp_path: Path) -> None:
-    await people.org.stores.tenants.create(NewTenant(id=(gone := unique()), name="Gone"))
-    await people.org.stores.tenants.delete(gone)
+async def test_a_secret_key_is_changed_and_nobody_notices(
+    people: People, other_org: Organisation, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    await people.org.stores.tenants.delete(other_org.id)
+    kept = "SELECT secret FROM identity.factors WHERE tenant_id = %s"
+    sealed = execute(database.admin_url, kept, other_org.id)
     factor = await confirmed(people)
     pending, stores = await enrol(people), people.org.stores
     assert settings.secret_key is not None
@@ -398,6 +401,7 @@ async def test_a_secret_key_is_changed_and_nobody_notices(people: People, settin
     shell = shell_for(changing, tmp_path, secret_key_previous=old)
     counts = [await asyncio.to_thread(shell.answer, "reseal") for _ in "12"]
     assert [each["resealed"] > 2 for each in counts] == [True, False]
+    assert execute(database.admin_url, kept, other_org.id) != sealed, "also of who may come back"
     assert counts[1]["as_they_were"] == counts[0]["resealed"]
     async with worker(changed) as client:
         later, api = at(people, client), Api(client, people.org.admin.key)
