@@ -1,4 +1,4 @@
--- depends: 0022_leaving
+-- depends: 0026_indexes_of_tombstones
 DROP TRIGGER judge_scopes ON identity.user_apps;
 CREATE TRIGGER judge_scopes BEFORE INSERT ON identity.user_apps
     FOR EACH ROW EXECUTE FUNCTION identity.judge_scopes();
