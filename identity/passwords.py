@@ -124,7 +124,8 @@ SELECT t.id AS tenant_id, t.ref, t.settings, u.id AS user_id, u.username, u.emai
        AND EXISTS (SELECT FROM identity.user_apps WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
                       AND user_id = u.id AND status = 'active') AS may_use_app,
        EXISTS (SELECT FROM identity.sign_in_failures
-                WHERE tenant_id = %(tenant_id)s AND name = CASE WHEN %(counted_as)s::text IS NULL THEN u.id ELSE %(counted_as)s END
+                WHERE tenant_id = %(tenant_id)s
+                  AND name = CASE WHEN %(counted_as)s::text IS NULL THEN u.id ELSE %(counted_as)s END
                   AND paused_until > clock_timestamp()) AS is_paused,
        EXISTS (SELECT FROM identity.factors WHERE tenant_id = %(tenant_id)s AND user_id = u.id
                   AND confirmed_at IS NOT NULL) AS has_factor
