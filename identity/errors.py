@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -76,6 +77,20 @@ class InvalidClient(OAuthError):
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": 'Basic realm="identity"'}
+
+
+class SlowDown(OAuthError):
+    """What is asked is good, and comes too often."""
+
+    status = 429
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("slow_down", "This session was refreshed too often just now: wait, then go on.")
+        self.wait_s = wait_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(math.ceil(self.wait_s))}
 
 
 class Forbidden(IdentityError):

@@ -9,6 +9,7 @@ from typing import Any
 from identity.app_keys import AppKey, AppKeyFilter
 from identity.db import Page, Row
 from identity.factors import Factor
+from identity.fields import known_as
 from identity.key_usage import UsageCount
 from identity.sessions import Session
 from identity.sign_ins import SignInFailures
@@ -27,6 +28,8 @@ class UserExport(Row):
     """None: there is no password."""
     failures: SignInFailures | None
     """Passwords and codes that were wrong, since the last sign-in or change."""
+    known_failures: SignInFailures | None
+    """Likewise where they were given with a credential."""
     access: tuple[UserApp, ...]
     keys: tuple[AppKey, ...]
     """Those that the user owns."""
@@ -47,6 +50,7 @@ async def export_user(stores: Stores, tenant_id: str, user_id: str) -> UserExpor
             user=user,
             password_changed_at=holder.changed_at if holder else None,
             failures=await tx.sign_ins.find(tenant_id, user_id),
+            known_failures=await tx.sign_ins.find(tenant_id, known_as(user_id)),
             access=await _all(lambda **page: tx.user_apps.list_of_user(tenant_id, user_id, **page)),
             keys=await _all(lambda **page: tx.app_keys.list(tenant_id, AppKeyFilter(user_id=user_id), **page)),
             sessions=await _all(lambda **page: tx.sessions.list(tenant_id, user_id, **page)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +15,12 @@ import pyotp
 from pydantic import StringConstraints
 
 from identity.db import Page, Row, Store, columns
-from identity.errors import NotFound
+from identity.errors import IdentityError, NotFound
 from identity.fields import Given
-from identity.sealing import Sealing
+from identity.leaving import HOLD_USER
+from identity.sealing import Resealed, Sealing
+
+log = logging.getLogger("identity")
 
 STEPS_BESIDE = 1
 """By how many steps of half a minute a phone's clock may be wrong."""
@@ -24,6 +28,7 @@ RECOVERY_CODES = 10
 CODE_BYTES = 13
 """Of which 20 characters of base32 are written: 100 bits."""
 GROUP_CHARS = 5
+AT_ONCE = 500
 
 Totp = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 RecoveryCode = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -46,6 +51,15 @@ class Confirmation(Given):
     @property
     def of_old(self) -> Proof:
         return Proof(totp=self.old_totp, recovery_code=self.recovery_code)
+
+
+class FactorUnreadable(IdentityError):
+    """No code of it can be judged: that is nobody's failure but the operator's."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("factor_unreadable", "This second factor cannot be judged here now; recovery codes can.")
 
 
 class Factor(Row):
@@ -95,6 +109,8 @@ class Held:
 
     tenant_id: str
     user_id: str
+    counted_as: str
+    """By which name failures count, and pause."""
     username: str
     issuer: str
     settings: dict[str, Any]
@@ -106,11 +122,16 @@ class Held:
     pending: SealedFactor | None
 
     def step_of(self, factor: SealedFactor | None, code: str | None, secret_keys: tuple[bytes, ...]) -> int | None:
-        """The time step of which it is a code, where it is one of now."""
+        """The time step of which it is a code, where it is one of now. FactorUnreadable where no key opens it."""
         if factor is None or code is None or self.is_paused:
             return None
         secret = _sealing(self.tenant_id, self.user_id, secret_keys).open(factor.secret)
-        return None if secret is None else find_step(secret.decode(), code, self.now_s)
+        if secret is None:
+            log.error(
+                "The second factor %s of tenant %s was sealed under another secret key.", factor.id, self.tenant_id
+            )
+            raise FactorUnreadable
+        return find_step(secret.decode(), code, self.now_s)
 
 
 def find_step(secret: str, code: str, now_s: float) -> int | None:
@@ -164,16 +185,10 @@ SELECT {COLUMNS}
  LIMIT %(limit)s
 """
 
-# By a statement of its own: the next one sees what was done by whoever held the user before.
-_HOLD = """
-SELECT FROM identity.users
- WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL FOR NO KEY UPDATE;
-"""
-
 HOLD = f"""
-{_HOLD}
+{HOLD_USER}
 SELECT u.username, t.name AS issuer, t.settings, extract(epoch FROM clock_timestamp())::float8 AS now_s,
-       EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = %(user_id)s
+       EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = %(counted_as)s
                   AND paused_until > clock_timestamp()) AS is_paused,
        f.id, f.secret, f.confirmed_at IS NOT NULL AS is_confirmed
   FROM identity.users AS u
@@ -226,7 +241,7 @@ RETURNING {COLUMNS}
 """
 
 RESET = f"""
-{_HOLD}
+{HOLD_USER}
 WITH removed AS (
     DELETE FROM identity.factors
      WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
@@ -246,6 +261,21 @@ SELECT id AS user_id, (SELECT count(*) FROM removed) AS factors_removed,
  WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL
 """
 
+LIST_SEALED = """
+SELECT id, user_id, secret
+  FROM identity.factors
+ WHERE tenant_id = %(tenant_id)s AND id > %(after)s
+ ORDER BY id
+ LIMIT %(limit)s
+"""
+
+RESEAL = """
+UPDATE identity.factors
+   SET secret = %(secret)s
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+RETURNING id
+"""
+
 
 class FactorStore(Store[Factor]):
     """A code is judged, and taken, in a transaction that holds its user: so each counts before the next is judged."""
@@ -259,16 +289,17 @@ class FactorStore(Store[Factor]):
     async def list(self, tenant_id: str, user_id: str, *, after: str | None = None, limit: int = 50) -> Page[Factor]:
         return await self._page(LIST, tenant_id, "id", after, limit, user_id=user_id)
 
-    async def hold(self, tenant_id: str, user_id: str) -> Held | None:
-        """None where there is no such user."""
-        rows = await self._run(HOLD, tenant_id, user_id=user_id)
+    async def hold(self, tenant_id: str, user_id: str, *, counted_as: str | None = None) -> Held | None:
+        """None where there is no such user. Failures count by their id, unless another name is given."""
+        name = counted_as or user_id
+        rows = await self._run(HOLD, tenant_id, user_id=user_id, counted_as=name)
         factors = {
             each["is_confirmed"]: SealedFactor(each["id"], each["secret"]) for each in rows if each["id"] is not None
         }
         told = ("username", "issuer", "settings", "is_paused", "now_s")
         for found in rows:
             more = {name: found[name] for name in told}
-            return Held(tenant_id, user_id, **more, confirmed=factors.get(True), pending=factors.get(False))
+            return Held(tenant_id, user_id, name, **more, confirmed=factors.get(True), pending=factors.get(False))
         return None
 
     async def enrol(self, held: Held, secret_keys: tuple[bytes, ...]) -> Enrolled:
@@ -301,6 +332,18 @@ class FactorStore(Store[Factor]):
             return False
         hash = hash_recovery_code(proof.recovery_code)
         return bool(await self._run(USE_RECOVERY_CODE, held.tenant_id, id=id, hash=hash))
+
+    async def reseal(self, tenant_id: str, secret_keys: tuple[bytes, ...]) -> Resealed:
+        """All of a tenant, under the first key."""
+        done, found = Resealed(), await self._run(LIST_SEALED, tenant_id, after="", limit=AT_ONCE)
+        while found:
+            for each in found:
+                secret = _sealing(tenant_id, each["user_id"], secret_keys).anew(each["secret"])
+                if secret not in (None, each["secret"]):
+                    await self._run(RESEAL, tenant_id, id=each["id"], secret=secret)
+                done = done.and_one(each["secret"], secret)
+            found = await self._run(LIST_SEALED, tenant_id, after=found[-1]["id"], limit=AT_ONCE)
+        return done
 
     async def remove(self, tenant_id: str, user_id: str, id: str) -> Factor:
         return await self._one(REMOVE, tenant_id, user_id=user_id, id=id)

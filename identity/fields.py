@@ -95,6 +95,12 @@ Metadata = dict[str, JsonValue]
 """The caller's own: any object up to 64 kB and 8 levels. The database holds the bounds, since patches merge there."""
 
 
+def known_as(user_id: str) -> str:
+    """The name by which failures count of who calls for that user with a credential: apart from those of strangers, so
+    that neither are held up by the other. No id begins so."""
+    return f"={user_id}"
+
+
 def canonical(text: str) -> str:
     """How names are compared: NFKC(casefold(NFKC(x))), so that no two that look alike by compatibility are two."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

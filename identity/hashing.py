@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -39,6 +39,10 @@ class TooBusy(IdentityError):
         return {"Retry-After": "1"}
 
 
+KNOWN_SHARE = 4
+"""Of so many places in the queue one is kept from strangers: they may be any number, and fill the rest."""
+
+
 class Hasher:
     """Hashes and verifies passwords, in so many threads, while so many more may wait."""
 
@@ -46,6 +50,7 @@ class Hasher:
         self._argon2 = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
         self._threads = ThreadPoolExecutor(threads, "password", initializer=_step_back)
         self._room = threading.BoundedSemaphore(threads + queue)
+        self._strangers_room = threading.BoundedSemaphore(threads + queue - queue // KNOWN_SHARE)
 
     async def hash(self, password: str, judge: Callable[[], None] = lambda: None) -> str:
         """Once it was judged, which takes its time too."""
@@ -56,9 +61,9 @@ class Hasher:
 
         return await self._run(work)
 
-    async def verify(self, hash: str | None, password: str) -> bool:
+    async def verify(self, hash: str | None, password: str, *, by_stranger: bool = False) -> bool:
         """Without a hash as dear as with one, and False."""
-        found = await self._run(lambda: password_hashes.matches(hash or NOBODYS, password))
+        found = await self._run(lambda: password_hashes.matches(hash or NOBODYS, password), by_stranger=by_stranger)
         return found and hash is not None
 
     def is_outdated(self, hash: str) -> bool:
@@ -71,14 +76,22 @@ class Hasher:
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run(self, work: Callable[[], T], *, by_stranger: bool = False) -> T:
         """The room is the work's until it is done: a client that goes away meanwhile frees none of it, or whoever
         asks and hangs up could have any number hashed at once."""
-        if not self._room.acquire(blocking=False):
-            raise TooBusy
+        leave = self._enter(self._strangers_room, self._room) if by_stranger else self._enter(self._room)
         future = self._threads.submit(work)
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(lambda _: leave())
         return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _enter(self, *rooms: threading.BoundedSemaphore) -> Callable[[], None]:
+        """All of them, or TooBusy and none."""
+        with ExitStack() as entered:
+            for room in rooms:
+                if not room.acquire(blocking=False):
+                    raise TooBusy
+                entered.callback(room.release)
+            return entered.pop_all().close
 
 
 def _step_back() -> None:

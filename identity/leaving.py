@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from identity.db import Row
 
+# By a statement of its own: what whoever held the user before has done, the next statement sees.
+HOLD_USER = """
+SELECT FROM identity.users
+ WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL FOR NO KEY UPDATE;
+"""
+
 
 class Receipt(Row):
     """What was good until then, and stopped by it."""

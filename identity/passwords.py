@@ -12,7 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StringConstra
 from identity import password_hashes
 from identity.db import IfMatch, Row, Store, precondition_failed, sweep
 from identity.errors import Conflict, FieldError, Invalid
-from identity.fields import Given, canonical, shown, unset
+from identity.fields import Given, canonical, known_as, shown, unset
+from identity.leaving import HOLD_USER
 from identity.token_text import hash_token, new_token
 
 LEAST_CHARS = 8
@@ -151,7 +152,9 @@ SELECT t.id AS tenant_id, t.ref, t.settings, u.id AS user_id, u.username, u.emai
                       AND status = 'active' AND deleted_at IS NULL)
        AND EXISTS (SELECT FROM identity.user_apps WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
                       AND user_id = u.id AND status = 'active') AS may_use_app,
-       EXISTS (SELECT FROM identity.sign_in_failures WHERE tenant_id = %(tenant_id)s AND name = u.id
+       EXISTS (SELECT FROM identity.sign_in_failures
+                WHERE tenant_id = %(tenant_id)s
+                  AND name = CASE WHEN %(counted_as)s::text IS NULL THEN u.id ELSE %(counted_as)s END
                   AND paused_until > clock_timestamp()) AS is_paused,
        EXISTS (SELECT FROM identity.factors WHERE tenant_id = %(tenant_id)s AND user_id = u.id
                   AND confirmed_at IS NOT NULL) AS has_factor
@@ -163,13 +166,6 @@ SELECT t.id AS tenant_id, t.ref, t.settings, u.id AS user_id, u.username, u.emai
         ORDER BY username_canonical = %(login)s DESC LIMIT 1) AS u ON true
   LEFT JOIN identity.passwords AS p ON p.tenant_id = t.id AND p.user_id = u.id
  WHERE t.id = %(tenant_id)s AND t.deleted_at IS NULL
-"""
-
-# The user is held first, by a statement of its own: a sign-in that is under way holds them too, and the session that it
-# made is then there for the next statement to see.
-HOLD = """
-SELECT FROM identity.users
- WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL FOR NO KEY UPDATE;
 """
 
 _CHANGE = """
@@ -189,16 +185,16 @@ _CHANGE = """
     DELETE FROM identity.password_resets AS reset USING changed
      WHERE reset.tenant_id = %(tenant_id)s AND reset.user_id = changed.user_id
 ), forgiven AS (
-    DELETE FROM identity.sign_in_failures USING changed
-     WHERE tenant_id = %(tenant_id)s AND name = changed.user_id
+    DELETE FROM identity.sign_in_failures USING held
+     WHERE tenant_id = %(tenant_id)s AND name IN (held.user_id, held.known_as)
 )
 SELECT user_id, changed_at, (SELECT count(*) FROM ended) AS sessions_ended FROM changed
 """
 
 SET = f"""
-{HOLD}
+{HOLD_USER}
 WITH held AS (
-    SELECT id AS user_id, %(hash)s AS hash FROM identity.users
+    SELECT id AS user_id, %(hash)s AS hash, %(known_as)s AS known_as FROM identity.users
      WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s AND deleted_at IS NULL
        AND (%(if_match)s::timestamptz[] IS NULL OR updated_at = ANY (%(if_match)s::timestamptz[]))
        AND (%(if_changed_at)s::timestamptz IS NULL
@@ -208,7 +204,7 @@ WITH held AS (
 {_CHANGE}
 """
 
-GIVEN = "unnest(%(user_ids)s::text[], %(hashes)s::text[]) AS given (user_id, hash)"
+GIVEN = "unnest(%(user_ids)s::text[], %(hashes)s::text[], %(known_names)s::text[]) AS given (user_id, hash, known_as)"
 
 HOLD_MANY = """
 SELECT FROM identity.users
@@ -219,7 +215,7 @@ SELECT FROM identity.users
 SET_MANY = f"""
 {HOLD_MANY}
 WITH held AS (
-    SELECT given.user_id, given.hash
+    SELECT given.user_id, given.hash, given.known_as
       FROM {GIVEN}
       JOIN identity.users AS u ON u.tenant_id = %(tenant_id)s AND u.id = given.user_id AND u.deleted_at IS NULL
 )
@@ -262,12 +258,12 @@ SELECT u.id
 """
 
 REDEEM = f"""
-{HOLD}
+{HOLD_USER}
 WITH held AS (
     DELETE FROM identity.password_resets
      WHERE tenant_id = %(tenant_id)s AND token_hash = %(token_hash)s AND user_id = %(user_id)s
        AND expires_at > clock_timestamp()
-    RETURNING user_id, email_canonical, %(hash)s AS hash
+    RETURNING user_id, email_canonical, %(hash)s AS hash, %(known_as)s AS known_as
 ), proved AS (
     UPDATE identity.users
        SET email_verified_at = clock_timestamp()
@@ -286,12 +282,19 @@ class PasswordStore(Store[PasswordChange]):
     noun = "user"
 
     async def find(
-        self, tenant_id: str, *, login: str | None = None, user_id: str | None = None, app_id: str | None = None
+        self,
+        tenant_id: str,
+        *,
+        login: str | None = None,
+        user_id: str | None = None,
+        app_id: str | None = None,
+        counted_as: str | None = None,
     ) -> Holder | None:
         """Whom a login names in any spelling, or an id; a holder who is nobody where there is none such, and None
-        where there is no such tenant."""
+        where there is no such tenant. Failures pause by their id, unless another name is given."""
         name = login and canonical(login)
-        for found in await self._run(FIND, tenant_id, login=name, user_id=user_id, app_id=app_id):
+        given: dict[str, Any] = {"login": name, "user_id": user_id, "app_id": app_id, "counted_as": counted_as}
+        for found in await self._run(FIND, tenant_id, **given):
             names = tuple(found.pop(name) for name in ("username", "email", "full_name"))
             return Holder(**found, names=tuple(filter(None, names)))
         return None
@@ -307,7 +310,7 @@ class PasswordStore(Store[PasswordChange]):
     ) -> PasswordChange:
         """Ends all sessions of the user. NotFound where there is no such user; PreconditionFailed where their record,
         or their password, is not the one that is meant."""
-        given = {"hash": hash, "if_match": if_match, "if_changed_at": if_changed_at}
+        given = {"hash": hash, "if_match": if_match, "if_changed_at": if_changed_at, "known_as": known_as(user_id)}
         changed = await self._first(SET, tenant_id, user_id=user_id, **given)
         if changed is None:
             found = await self.find(tenant_id, user_id=user_id)
@@ -316,11 +319,11 @@ class PasswordStore(Store[PasswordChange]):
 
     async def set_many(self, tenant_id: str, hashes: Mapping[str, str]) -> None:
         """By user; of one who is not there nothing is set. Ends all sessions of these users."""
-        await self._run(SET_MANY, tenant_id, user_ids=list(hashes), hashes=list(hashes.values()))
+        await self._run(SET_MANY, tenant_id, **_given(hashes))
 
     async def known(self, tenant_id: str, hashes: Mapping[str, str]) -> list[str]:
         """Those users of whom that very hash is kept."""
-        found = await self._run(KNOWN, tenant_id, user_ids=list(hashes), hashes=list(hashes.values()))
+        found = await self._run(KNOWN, tenant_id, **_given(hashes))
         return [row["user_id"] for row in found]
 
     async def rehash(self, tenant_id: str, user_id: str, hash: str, *, if_changed_at: datetime) -> None:
@@ -346,8 +349,13 @@ class PasswordStore(Store[PasswordChange]):
 
     async def redeem(self, tenant_id: str, user_id: str, token: str, hash: str) -> PasswordChange | None:
         """None where the token was redeemed meanwhile."""
-        return await self._first(REDEEM, tenant_id, user_id=user_id, token_hash=hash_token(token), hash=hash)
+        given: dict[str, Any] = {"token_hash": hash_token(token), "hash": hash, "known_as": known_as(user_id)}
+        return await self._first(REDEEM, tenant_id, user_id=user_id, **given)
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many resets of all tenants away that have expired; how many it took."""
         return await self._swept(SWEEP, limit)
+
+
+def _given(hashes: Mapping[str, str]) -> dict[str, Any]:
+    return {"user_ids": [*hashes], "hashes": [*hashes.values()], "known_names": [*map(known_as, hashes)]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -11,6 +11,30 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 12
+
+
+@dataclass(frozen=True)
+class Resealed:
+    """What came of sealing things anew."""
+
+    resealed: int = 0
+    as_they_were: int = 0
+    unreadable: int = 0
+
+    def and_one(self, before: bytes, after: bytes | None) -> Resealed:
+        """Sealed thus before, and after; None where no key opened it."""
+        if after is None:
+            return replace(self, unreadable=self.unreadable + 1)
+        if after == before:
+            return replace(self, as_they_were=self.as_they_were + 1)
+        return replace(self, resealed=self.resealed + 1)
+
+    def __add__(self, other: Resealed) -> Resealed:
+        return Resealed(
+            self.resealed + other.resealed,
+            self.as_they_were + other.as_they_were,
+            self.unreadable + other.unreadable,
+        )
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,13 @@ class Sealing:
             except InvalidTag:
                 continue
         return None
+
+    def anew(self, sealed: bytes) -> bytes | None:
+        """Sealed under the first key, as it is where it was already; None where no key opens it."""
+        if replace(self, secret_keys=self.secret_keys[:1]).open(sealed) is not None:
+            return sealed
+        clear = self.open(sealed)
+        return None if clear is None else self.close(clear)
 
     def _cipher(self, secret_key: bytes) -> AESGCM:
         info = f"identity {self.purpose}\0".encode() + self.about

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from identity.db import IfMatch, Page, Row, Store, columns, precondition_failed, sweep
+from identity.errors import SlowDown
 from identity.sealing import Sealing
-from identity.token_text import hash_token, new_token, parse_token
+from identity.token_text import hash_token, new_successor, new_token, parse_token
 
 LOST_ANSWER_S = 10
 """For so long whoever did not hear of a token's successor may ask again."""
@@ -141,8 +142,8 @@ WITH may AS (
       FROM may
     RETURNING tenant_id, id, app_id, user_id, scopes, expires_at
 ), token AS (
-    INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
-    SELECT tenant_id, %(token_hash)s, id, expires_at FROM made
+    INSERT INTO identity.refresh_tokens (tenant_id, hash, family_hash, session_id, expires_at)
+    SELECT tenant_id, %(token_hash)s, %(family_hash)s, id, expires_at FROM made
 ), login AS (
     INSERT INTO identity.last_logins (tenant_id, user_id, last_login_at)
     SELECT tenant_id, user_id, clock_timestamp() FROM made
@@ -156,7 +157,8 @@ SELECT made.tenant_id, id AS session_id, made.app_id, made.user_id, scopes, acce
 """
 
 # The session is held first, and its tokens after it, as whoever ends it takes them: the other way round the two would
-# deadlock. Of many who come with one token the first consumes it, and the others find it consumed.
+# deadlock. Of many who come with one token the first consumes it, and the others find it consumed. The one before it
+# nobody need find any more: it is known by its family.
 REFRESH = f"""
 WITH live AS (
     SELECT {_TOLD},
@@ -165,6 +167,7 @@ WITH live AS (
      WHERE {_IS_LIVE} AND s.app_id = %(app_id)s
        AND s.id = (SELECT session_id FROM identity.refresh_tokens
                     WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s AND expires_at > clock_timestamp())
+       AND (s.paid_until IS NULL OR s.paid_until <= clock_timestamp() + make_interval(secs => 60 - %(every_s)s))
        FOR NO KEY UPDATE OF s
 ), consumed AS (
     UPDATE identity.refresh_tokens AS token
@@ -174,27 +177,44 @@ WITH live AS (
     RETURNING live.*
 ), used AS (
     UPDATE identity.sessions AS session
-       SET last_used_at = clock_timestamp(), expires_at = consumed.expires_at
+       SET last_used_at = clock_timestamp(), expires_at = consumed.expires_at,
+           paid_until = greatest(paid_until, clock_timestamp()) + make_interval(secs => %(every_s)s)
       FROM consumed
      WHERE session.tenant_id = %(tenant_id)s AND session.id = consumed.session_id
+), forgotten AS (
+    DELETE FROM identity.refresh_tokens AS old
+     USING consumed
+     WHERE old.tenant_id = %(tenant_id)s AND old.session_id = consumed.session_id
+       AND old.family_hash = %(family_hash)s AND old.hash <> %(hash)s
 ), next AS (
-    INSERT INTO identity.refresh_tokens (tenant_id, hash, session_id, expires_at)
-    SELECT tenant_id, %(successor_hash)s, session_id, expires_at FROM consumed
+    INSERT INTO identity.refresh_tokens (tenant_id, hash, family_hash, session_id, expires_at)
+    SELECT tenant_id, %(successor_hash)s, %(family_hash)s, session_id, expires_at FROM consumed
 )
 SELECT * FROM consumed
 """
 
-CONSUMED = f"""
+_PRESENTED_OF = """(
+       SELECT session_id FROM identity.refresh_tokens WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s
+        UNION ALL
+       SELECT session_id FROM identity.refresh_tokens
+        WHERE tenant_id = %(tenant_id)s AND family_hash = %(family_hash)s
+        LIMIT 1)"""
+
+# A token that was not consumed just now, of a session that is good: unused, it came too soon; used last, it may be a
+# retry; used before that, it is not even kept.
+PRESENTED = f"""
 SELECT {_TOLD}, s.expires_at, token.successor,
-       token.consumed_at > clock_timestamp() - make_interval(secs => %(lost_answer_s)s)
+       token.hash IS NOT NULL AND token.consumed_at IS NULL AS is_unused,
+       coalesce(token.consumed_at > clock_timestamp() - make_interval(secs => %(lost_answer_s)s), false)
        AND EXISTS (SELECT FROM identity.refresh_tokens AS next
                     WHERE next.tenant_id = %(tenant_id)s AND next.hash = token.successor_hash
                       AND next.consumed_at IS NULL) AS is_retry
 {_CHAIN}
-  JOIN identity.refresh_tokens AS token ON token.tenant_id = s.tenant_id AND token.session_id = s.id
+  LEFT JOIN identity.refresh_tokens AS token
+    ON token.tenant_id = s.tenant_id AND token.session_id = s.id AND token.hash = %(hash)s
  WHERE {_IS_LIVE}
-   AND s.app_id = %(app_id)s AND token.hash = %(hash)s AND token.consumed_at IS NOT NULL
-   AND token.expires_at > clock_timestamp()
+   AND s.app_id = %(app_id)s AND s.id = {_PRESENTED_OF}
+   AND (token.hash IS NULL OR token.expires_at > clock_timestamp())
 """
 
 LIVE = f"""
@@ -246,11 +266,10 @@ SELECT coalesce(array_agg(id ORDER BY id), '{{}}') AS sessions_ended, (SELECT n 
   FROM ended
 """
 
-END_OF_USER = _END.format(which="user_id = %(user_id)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)")
+END_OF_USER = _END.format(which="user_id = %(user_id)s")
 
 END_OF_TOKEN = _END.format(
-    which="""id = (SELECT session_id FROM identity.refresh_tokens
-                            WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s)
+    which=f"""id = {_PRESENTED_OF}
        AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)"""
 )
 
@@ -270,27 +289,32 @@ class SessionStore(Store[Session]):
         """None where it may not be, any more."""
         token = new_token("irt", ref)
         given: dict[str, Any] = asdict(new) | asdict(lifetimes)
-        made = await self._run(SIGN_IN, tenant_id, token_hash=hash_token(token), **given)
+        made = await self._run(SIGN_IN, tenant_id, token_hash=hash_token(token), family_hash=_family(token), **given)
         return Successor(LiveSession(**made[0]), token) if made else None
 
-    async def refresh(self, tenant_id: str, app_id: str, token: str, lifetimes: Lifetimes) -> Successor | None:
+    async def refresh(
+        self, tenant_id: str, app_id: str, token: str, lifetimes: Lifetimes, *, a_minute: int = 60
+    ) -> Successor | None:
         """The token's successor: by the first who comes with it a new one, and for ten seconds, while that is unused,
         the same for whoever did not hear of it. Later it has been stolen from somebody, and the session ends. None
-        where there is nothing to go on with: not this app's, ended, or the user may not any more."""
+        where there is nothing to go on with: not this app's, ended, or the user may not any more. SlowDown where the
+        session was refreshed so often within a minute: the token is good still."""
         text = parse_token(token)
         if text is None or text.kind != "irt":
             return None
-        successor = new_token("irt", text.ref)
-        given = asdict(lifetimes) | {"app_id": app_id, "hash": text.hash}
+        successor, every_s = new_successor(text), 60 / a_minute
+        given = asdict(lifetimes) | {"app_id": app_id, "hash": text.hash, "family_hash": text.family_hash}
         sealed: dict[str, Any] = {
             "successor_hash": hash_token(successor),
             "successor": _seal(text.hash, token).close(successor.encode()),
         }
-        for found in await self._run(REFRESH, tenant_id, **given, **sealed):
+        for found in await self._run(REFRESH, tenant_id, every_s=every_s, **given, **sealed):
             return Successor(LiveSession(**found), successor)
-        for found in await self._run(CONSUMED, tenant_id, **given, lost_answer_s=LOST_ANSWER_S):
-            kept = _seal(text.hash, token).open(found.pop("successor"))
-            if found.pop("is_retry") and kept is not None:
+        for found in await self._run(PRESENTED, tenant_id, lost_answer_s=LOST_ANSWER_S, **given):
+            if found["is_unused"]:
+                raise SlowDown(every_s)
+            kept = _seal(text.hash, token).open(found["successor"]) if found["is_retry"] else None
+            if kept is not None:
                 return Successor(LiveSession(**found), kept.decode())
             await self.end_by_token(tenant_id, token)
         return None
@@ -319,14 +343,15 @@ class SessionStore(Store[Session]):
             raise precondition_failed()
         return ended
 
-    async def end_all(self, tenant_id: str, user_id: str, *, app_id: str | None = None) -> SessionsEnded:
-        """Of a user, or of a user in one app; for good. Of who leaves they end by themselves: by triggers."""
-        [ended] = await self._run(END_OF_USER, tenant_id, user_id=user_id, app_id=app_id)
+    async def end_all(self, tenant_id: str, user_id: str) -> SessionsEnded:
+        """For good. Of who leaves they end by themselves: by triggers."""
+        [ended] = await self._run(END_OF_USER, tenant_id, user_id=user_id)
         return SessionsEnded(**ended)
 
     async def end_by_token(self, tenant_id: str, token: str, *, app_id: str | None = None) -> SessionsEnded:
         """The session of a refresh token, used or not; of that app."""
-        [ended] = await self._run(END_OF_TOKEN, tenant_id, hash=hash_token(token), app_id=app_id)
+        given: dict[str, Any] = {"hash": hash_token(token), "family_hash": _family(token), "app_id": app_id}
+        [ended] = await self._run(END_OF_TOKEN, tenant_id, **given)
         return SessionsEnded(**ended)
 
     async def sweep(self, *, limit: int) -> int:
@@ -336,6 +361,11 @@ class SessionStore(Store[Session]):
     async def sweep_tokens(self, *, limit: int) -> int:
         """Likewise refresh tokens of sessions that go on."""
         return await self._swept(SWEEP_TOKENS, limit)
+
+
+def _family(token: str) -> bytes | None:
+    text = parse_token(token)
+    return None if text is None else text.family_hash
 
 
 def _seal(hash: bytes, token: str) -> Sealing:

@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     """How often a minute one address may try to sign in, and at once."""
     sign_ins_per_tenant: int = Field(default=1200, ge=1, le=1_000_000)
     """Likewise to one tenant, from anywhere."""
+    refreshes_per_session: int = Field(default=60, ge=1, le=1_000_000)
+    """How often a minute one session may be refreshed, and at once."""
     metrics_dir: Path | None = None
     """Where the workers of one start leave what they have seen for each other; `serve` makes one where there are
     several."""

@@ -74,7 +74,7 @@ SWEEP_LIMITS = sweep("sign_in_limits", "subject", "paid_until")
 FIND = f"""
 SELECT {columns(SignInFailures)}
   FROM identity.sign_in_failures
- WHERE tenant_id = %(tenant_id)s AND name = %(user_id)s
+ WHERE tenant_id = %(tenant_id)s AND name = %(name)s
 """
 
 
@@ -82,9 +82,9 @@ class SignInStore(Store[SignInFailures]):
     row = SignInFailures
     noun = "sign_in"
 
-    async def find(self, tenant_id: str, user_id: str) -> SignInFailures | None:
+    async def find(self, tenant_id: str, name: str) -> SignInFailures | None:
         """None where the last password was right."""
-        return await self._first(FIND, tenant_id, user_id=user_id)
+        return await self._first(FIND, tenant_id, name=name)
 
     async def take(self, address: Rate, tenant: Rate) -> bool:
         """One of what an address, and then of what a tenant may try; False where either has none left."""

@@ -9,7 +9,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from identity.db import Row, Store, columns, jsonb
-from identity.sealing import Sealing
+from identity.sealing import Resealed, Sealing
 
 ANNOUNCED_S = 3600
 """How long a key is published before it signs: whoever checks tokens looks for new keys more often than that."""
@@ -82,6 +82,13 @@ DELETE FROM identity.signing_keys
 RETURNING {COLUMNS}
 """
 
+RESEAL = f"""
+UPDATE identity.signing_keys
+   SET private_key = %(private_key)s
+ WHERE id = %(id)s
+RETURNING {COLUMNS}
+"""
+
 # What a key signed in its last moment has expired, by the time that the one after it has signed for so long.
 SWEEP = f"""
 DELETE FROM identity.signing_keys AS old
@@ -119,6 +126,16 @@ class SigningKeyStore(Store[SealedKey]):
     async def sweep(self) -> int:
         """Takes away those of which no token can live; how many it was."""
         return len(await self._of_platform(SWEEP, kept_s=LONGEST_TOKEN_S + ANNOUNCED_S))
+
+    async def reseal(self, secret_keys: tuple[bytes, ...]) -> Resealed:
+        """All of them, under the first secret key."""
+        done = Resealed()
+        for key in await self.list():
+            private_key = _sealing(key.id, secret_keys).anew(key.private_key)
+            if private_key not in (None, key.private_key):
+                await self._of_platform(RESEAL, id=key.id, private_key=private_key)
+            done = done.and_one(key.private_key, private_key)
+        return done
 
     async def _of_platform(self, statement: str, **params: Any) -> list[SealedKey]:
         return await self._rows(statement, "", role="identity_platform", **params)

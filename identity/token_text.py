@@ -12,6 +12,9 @@ from identity.key_text import CHECKSUM_CHARS, REF_CHARS, checksum, new_secret
 Kind = Literal["irt", "irs", "imt"]
 """Of a refresh, of the reset of a password, or of a sign-in that waits for a second factor."""
 
+FAMILY_CHARS = 21
+"""Of the 43 of its secret, which a token has in common with its successor: 125 bits."""
+
 _TOKEN = re.compile(r"(irt|irs|imt)_([0-9A-Za-z]{6})[0-9A-Za-z]{49}")
 
 
@@ -22,12 +25,26 @@ class TokenText:
     kind: str
     ref: str
     """Its tenant's."""
+    family: str
+    """How it begins, and how those begin that were before it and come after it: nobody else's do."""
     hash: bytes
+
+    @property
+    def family_hash(self) -> bytes:
+        return hash_token(self.family)
 
 
 def new_token(kind: Kind, ref: str) -> str:
     """256 random bits, of that tenant."""
-    body = f"{kind}_{ref[:REF_CHARS]}{new_secret()}"
+    return _checked(f"{kind}_{ref[:REF_CHARS]}{new_secret()}")
+
+
+def new_successor(token: TokenText) -> str:
+    """Of the same family; 131 of its bits are new."""
+    return _checked(token.family + new_secret()[FAMILY_CHARS:])
+
+
+def _checked(body: str) -> str:
     return body + checksum(body)
 
 
@@ -41,4 +58,5 @@ def parse_token(text: str) -> TokenText | None:
     match = _TOKEN.fullmatch(text)
     if match is None or checksum(text[:-CHECKSUM_CHARS]) != text[-CHECKSUM_CHARS:]:
         return None
-    return TokenText(match[1], match[2], hash_token(text))
+    family = text[: match.end(2) + FAMILY_CHARS]
+    return TokenText(match[1], match[2], family, hash_token(text))

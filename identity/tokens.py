@@ -183,12 +183,7 @@ class Tokens:
             return None
         try:
             header = extract_compact(text.encode(), registry=_ALGORITHMS).headers()
-            if (
-                not isinstance(header, dict)
-                or header.keys() != HEADER
-                or header["typ"] != TYPE
-                or not isinstance(header["kid"], str)
-            ):
+            if header.keys() != HEADER or header["typ"] != TYPE or not isinstance(header["kid"], str):
                 return None
             key = await self.keys.find(header["kid"])
             if key is None:

@@ -33,7 +33,8 @@ class RevokedUserApp(UserApp):
 
 
 class Grant(Given):
-    scopes: Scopes = ()
+    scopes: Scopes | None = None
+    """None: those that are there, which at first are none."""
 
 
 class UserAppFilter(Given):
@@ -86,16 +87,19 @@ SELECT EXISTS (
        ) AS has_access
 """
 
+# Who is given management scopes is held first, as by whoever makes a reset for them: one sees what the other did.
 GRANT = f"""
+SELECT FROM identity.users
+ WHERE %(app_id)s = 'identity' AND tenant_id = %(tenant_id)s AND id = ANY (%(names)s) ORDER BY id FOR NO KEY UPDATE;
 INSERT INTO identity.user_apps AS old (tenant_id, app_id, user_id, scopes)
-SELECT %(tenant_id)s, %(app_id)s, user_id, scopes
+SELECT %(tenant_id)s, %(app_id)s, user_id, coalesce(%(scopes)s::text[], '{{}}')
   FROM jsonb_populate_recordset(NULL::identity.user_apps, %(rows)s) AS given
  WHERE %(if_match)s::timestamptz[] IS NULL
     OR EXISTS (SELECT FROM identity.user_apps
                 WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND user_id = given.user_id)
  ORDER BY user_id
     ON CONFLICT (tenant_id, app_id, user_id) DO UPDATE
-   SET status = 'active', revoked_at = NULL, scopes = excluded.scopes,
+   SET status = 'active', revoked_at = NULL, scopes = coalesce(%(scopes)s::text[], old.scopes),
        granted_at = CASE old.status WHEN 'active' THEN old.granted_at ELSE clock_timestamp() END
  WHERE %(if_match)s::timestamptz[] IS NULL OR old.updated_at = ANY (%(if_match)s::timestamptz[])
 RETURNING {COLUMNS}, xmax = 0 AS created
@@ -139,13 +143,15 @@ class UserAppStore(Store[UserApp]):
         self, tenant_id: str, app_id: str, user_id: str, grant: Grant = Grant(), *, if_match: IfMatch = None
     ) -> tuple[UserApp, bool]:
         """True where it is the first time; NotFound where there is no such app or user."""
-        rows = [{"user_id": user_id, **grant.row()}]
-        return (await self._upserted(GRANT, tenant_id, rows, "user_id", if_match, app_id=app_id))[0]
+        scopes = None if grant.scopes is None else list(grant.scopes)
+        given = {"app_id": app_id, "scopes": scopes}
+        return (await self._upserted(GRANT, tenant_id, [{"user_id": user_id}], "user_id", if_match, **given))[0]
 
     async def grant_many(self, tenant_id: str, app_id: str, user_ids: Sequence[str]) -> list[UserApp]:
-        """All or none, in the order given, without scopes; an error's ordinal says which user there is not."""
-        rows = [{"user_id": user_id, "scopes": []} for user_id in user_ids]
-        granted = await self._upserted(GRANT, tenant_id, rows, "user_id", app_id=app_id)
+        """All or none, in the order given, each with the scopes that are there; an error's ordinal says which user
+        there is not."""
+        rows = [{"user_id": user_id} for user_id in user_ids]
+        granted = await self._upserted(GRANT, tenant_id, rows, "user_id", app_id=app_id, scopes=None)
         return in_order(user_ids, [row for row, _ in granted], "user_id")
 
     async def revoke(self, tenant_id: str, app_id: str, user_id: str, *, if_match: IfMatch = None) -> RevokedUserApp:

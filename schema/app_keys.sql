@@ -129,8 +129,10 @@ CREATE TRIGGER judge_scopes BEFORE INSERT ON identity.app_keys
     FOR EACH ROW EXECUTE FUNCTION identity.judge_scopes();
 CREATE TRIGGER judge_new_scopes BEFORE UPDATE ON identity.app_keys
     FOR EACH ROW WHEN (NEW.scopes <> OLD.scopes) EXECUTE FUNCTION identity.judge_scopes();
-CREATE TRIGGER judge_scopes BEFORE INSERT OR UPDATE OF scopes ON identity.user_apps FOR EACH ROW
-    EXECUTE FUNCTION identity.judge_scopes();
+CREATE TRIGGER judge_scopes BEFORE INSERT ON identity.user_apps
+    FOR EACH ROW EXECUTE FUNCTION identity.judge_scopes();
+CREATE TRIGGER judge_new_scopes BEFORE UPDATE ON identity.user_apps
+    FOR EACH ROW WHEN (NEW.scopes <> OLD.scopes) EXECUTE FUNCTION identity.judge_scopes();
 CREATE TRIGGER parents_live AFTER INSERT ON identity.app_keys REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION identity.parents_live(
         'apps', 'p.tenant_id = n.tenant_id AND p.id = n.app_id', 'app_not_found',

@@ -20,7 +20,7 @@ CREATE POLICY tenant ON identity.factors TO identity_app
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.factors FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
-GRANT SELECT, INSERT, UPDATE (confirmed_at, last_step), DELETE ON identity.factors TO identity_app;
+GRANT SELECT, INSERT, UPDATE (confirmed_at, last_step, secret), DELETE ON identity.factors TO identity_app;
 
 COMMENT ON TABLE identity.factors IS 'A user has at most one that is confirmed, and one that is to be: it replaces the other when it is.';
 COMMENT ON COLUMN identity.factors.secret IS 'Sealed under IDENTITY_SECRET_KEY for this user: who reads the database can make no codes.';
@@ -84,3 +84,26 @@ GRANT SELECT (tenant_id, token_hash, expires_at), UPDATE (updated_at), DELETE ON
 COMMENT ON TABLE identity.sign_in_challenges IS 'Of who has given the password and is yet to give a second factor. One that was answered has no row.';
 COMMENT ON COLUMN identity.sign_in_challenges.scopes IS 'What was asked for; NULL: all that is granted.';
 COMMENT ON COLUMN identity.sign_in_challenges.password_changed_at IS 'Of the password that was given: with another one it is no more good.';
+
+CREATE FUNCTION identity.end_what_waits() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM identity.factors
+     WHERE tenant_id = NEW.tenant_id
+       AND id IN (SELECT id FROM identity.factors
+                   WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id AND confirmed_at IS NULL
+                   ORDER BY id FOR UPDATE);
+    DELETE FROM identity.sign_in_challenges
+     WHERE tenant_id = NEW.tenant_id
+       AND token_hash IN (SELECT token_hash FROM identity.sign_in_challenges
+                           WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id ORDER BY token_hash FOR UPDATE);
+    DELETE FROM identity.password_resets WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION identity.end_what_waits IS
+    'Who is given rank is out of reach of those who may do less: also by a reset, half a sign-in or a factor to be confirmed that they came by before. A key of theirs raises nothing: no password opens it.';
+CREATE TRIGGER rank_given AFTER INSERT ON identity.user_apps FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND NEW.scopes <> '{}') EXECUTE FUNCTION identity.end_what_waits();
+CREATE TRIGGER rank_raised AFTER UPDATE ON identity.user_apps FOR EACH ROW
+    WHEN (NEW.app_id = 'identity' AND identity.granted_scopes('identity', OLD.scopes, NEW.scopes) <> NEW.scopes)
+    EXECUTE FUNCTION identity.end_what_waits();

@@ -33,6 +33,7 @@ CREATE TABLE identity.sessions (
     ends_at      timestamptz NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    paid_until   timestamptz,
     CONSTRAINT session_taken PRIMARY KEY (tenant_id, id),
     CONSTRAINT access_not_found FOREIGN KEY (tenant_id, app_id, user_id) REFERENCES identity.user_apps ON DELETE CASCADE,
     CONSTRAINT address_invalid CHECK (length(address) <= 100),
@@ -51,13 +52,14 @@ CREATE POLICY sweep ON identity.sessions TO identity_platform USING (expires_at 
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.sessions FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
-GRANT SELECT, INSERT, UPDATE (last_used_at, expires_at), DELETE ON identity.sessions TO identity_app;
+GRANT SELECT, INSERT, UPDATE (last_used_at, expires_at, paid_until), DELETE ON identity.sessions TO identity_app;
 GRANT SELECT (tenant_id, id, expires_at), UPDATE (updated_at), DELETE ON identity.sessions TO identity_platform;
 
 COMMENT ON TABLE identity.sessions IS 'Who is signed in where. A session that has ended has no row: so nothing brings it back, and its refresh tokens go with it.';
 COMMENT ON COLUMN identity.sessions.scopes IS 'What was asked for when it began; a token carries what of it is still granted.';
 COMMENT ON COLUMN identity.sessions.expires_at IS 'When it ends unless it is refreshed before.';
 COMMENT ON COLUMN identity.sessions.ends_at IS 'When it ends however much it is used.';
+COMMENT ON COLUMN identity.sessions.paid_until IS 'How much of its allowance of refreshes it has used up (GCRA).';
 
 CREATE TABLE identity.refresh_tokens (
     tenant_id      text COLLATE "C" NOT NULL,
@@ -69,12 +71,14 @@ CREATE TABLE identity.refresh_tokens (
     successor      bytea,
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    family_hash    bytea,
     CONSTRAINT refresh_token_taken PRIMARY KEY (tenant_id, hash),
     CONSTRAINT session_not_found FOREIGN KEY (tenant_id, session_id) REFERENCES identity.sessions ON DELETE CASCADE,
     CONSTRAINT hash_invalid CHECK (octet_length(hash) = 32),
     CONSTRAINT successor_missing CHECK ((consumed_at IS NULL) = (successor_hash IS NULL) AND (consumed_at IS NULL) = (successor IS NULL))
 );
 CREATE INDEX refresh_tokens_by_session ON identity.refresh_tokens (tenant_id, session_id);
+CREATE INDEX refresh_tokens_by_family ON identity.refresh_tokens (tenant_id, family_hash) WHERE family_hash IS NOT NULL;
 CREATE INDEX refresh_tokens_by_expiry ON identity.refresh_tokens (expires_at);
 
 ALTER TABLE identity.refresh_tokens ENABLE ROW LEVEL SECURITY;
@@ -91,7 +95,7 @@ GRANT SELECT (tenant_id, hash, expires_at), UPDATE (updated_at), DELETE ON ident
 
 COMMENT ON TABLE identity.refresh_tokens IS 'Those of one session are a family: each is good once, and then has one successor.';
 COMMENT ON COLUMN identity.refresh_tokens.hash IS 'SHA-256: of 256 random bits there is nothing to guess.';
-COMMENT ON COLUMN identity.refresh_tokens.expires_at IS 'A consumed one is kept as long: whoever presents it until then took it from somebody, or had it taken.';
+COMMENT ON COLUMN identity.refresh_tokens.family_hash IS 'SHA-256 of how all tokens of the family begin: whoever presents one of which no more is kept took it from somebody, or had it taken. NULL: made by the version before.';
 COMMENT ON COLUMN identity.refresh_tokens.successor IS 'Its text, sealed under the text of this one, for the retry of whoever lost the answer; who reads the database has neither.';
 
 CREATE FUNCTION identity.end_sessions_of_user() RETURNS trigger

@@ -26,7 +26,7 @@ GRANT SELECT, INSERT, UPDATE (failures, failed_at, paused_until), DELETE ON iden
 GRANT SELECT (tenant_id, name, failed_at, paused_until), UPDATE (updated_at), DELETE ON identity.sign_in_failures TO identity_platform;
 
 COMMENT ON TABLE identity.sign_in_failures IS 'Here and not in the workers, so that the guesses that all of them took count together.';
-COMMENT ON COLUMN identity.sign_in_failures.name IS 'A user''s id; or, where nobody has it, an HMAC of what was given as a name: people type passwords there.';
+COMMENT ON COLUMN identity.sign_in_failures.name IS 'A user''s id, after a = where it was tried with a credential; or, where nobody has it, an HMAC of what was given as a name: people type passwords there.';
 COMMENT ON POLICY sweep ON identity.sign_in_failures IS 'A day is the most that a lockout''s window_s can be.';
 
 CREATE TABLE identity.sign_in_limits (

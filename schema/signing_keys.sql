@@ -15,9 +15,9 @@ CREATE POLICY platform ON identity.signing_keys TO identity_platform USING (true
 
 CREATE TRIGGER touch BEFORE UPDATE ON identity.signing_keys FOR EACH ROW EXECUTE FUNCTION identity.touch();
 
-GRANT SELECT, INSERT (id, public_key, private_key, starts_at), DELETE ON identity.signing_keys TO identity_platform;
+GRANT SELECT, INSERT (id, public_key, private_key, starts_at), DELETE, UPDATE (private_key) ON identity.signing_keys TO identity_platform;
 
-COMMENT ON TABLE identity.signing_keys IS 'With which access tokens are signed: of the installation, not of a tenant. None ever changes.';
+COMMENT ON TABLE identity.signing_keys IS 'With which access tokens are signed: of the installation, not of a tenant. None ever changes, but for what it is sealed under.';
 COMMENT ON COLUMN identity.signing_keys.id IS 'Its thumbprint (RFC 7638), which tokens name as kid.';
 COMMENT ON COLUMN identity.signing_keys.public_key IS 'A JWK, as all the world may have it.';
 COMMENT ON COLUMN identity.signing_keys.private_key IS 'AES-256-GCM under a key from IDENTITY_SECRET_KEY: whoever reads the database, or a backup of it, signs nothing.';

@@ -21,7 +21,7 @@ from identity.branches import NewBranch
 from identity.cli.start import new_secret_key
 from identity.hashing import MEMORY_KIB, PASSES
 from identity.sessions import NewSession, Successor
-from identity.settings import Settings
+from identity.settings import Settings, decode_secret_key
 from identity.stores import LIFETIMES, Stores, create_platform, create_tenant, open_stores
 from identity.tenants import NewTenant
 from identity.users import NewUser
@@ -29,6 +29,9 @@ from identity.verify import Verifier, open_verifier
 from tests import server
 
 STACK = ExitStack()
+
+SECRET_KEY = new_secret_key()
+"""Of all services of this process."""
 
 PASSWORD = "correct horse battery staple"
 """Ana's."""
@@ -62,9 +65,10 @@ def settings_for(database: server.Database, **more: Any) -> Settings:
     return Settings(
         _env_file=None,
         database_url=SecretStr(database.service_url),
-        secret_key=SecretStr(new_secret_key()),
+        secret_key=SecretStr(SECRET_KEY),
         sign_ins_per_address=1_000_000,
         sign_ins_per_tenant=1_000_000,
+        refreshes_per_session=1_000_000,
         base_url="http://identity.example.com",
         **more,
     )
@@ -191,10 +195,10 @@ async def sign_ana_in(stores: Stores, id: str) -> Successor:
 
 
 async def enrol_ana(stores: Stores, id: str) -> str:
-    """Sealed under a key that nobody has: no code is a code of it."""
+    """Of a secret that nobody is told: no code is a code of it."""
     held = await stores.factors.hold(id, "ana")
     assert held is not None
-    return (await stores.factors.enrol(held, (b"",))).id
+    return (await stores.factors.enrol(held, (decode_secret_key(SECRET_KEY),))).id
 
 
 @cache

@@ -13,7 +13,7 @@ from identity.api.etags import parse_if_match
 from identity.api.rate_limit import RateLimit
 from identity.api.routes import Route
 from identity.auth import Method, Principal
-from identity.db import IfMatch, Row, precondition_failed
+from identity.db import IfMatch, Row, Scope, precondition_failed
 from identity.errors import PreconditionFailed
 from identity.hashing import Hasher
 from identity.settings import Settings
@@ -40,6 +40,10 @@ class Service:
     seen: Seen
     tokens: Tokens
     hasher: Hasher
+
+    def stores_for(self, request: Request, actor: str) -> Stores:
+        """For whoever calls without a credential."""
+        return self.stores.acting_as(Scope(actor, request.state.request_id, request.state.address))
 
 
 @dataclass(frozen=True)

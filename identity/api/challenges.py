@@ -12,7 +12,6 @@ from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.proving import SignInFailed, prove
 from identity.api.routes import PUBLIC, Table
 from identity.api.sign_in import ACTOR, SignedIn, admit, location_of, signed_in, tenant_of, user_agent_of
-from identity.db import Scope
 from identity.factors import Enrolled, Proof
 from identity.fields import Given
 from identity.sessions import NewSession
@@ -41,7 +40,14 @@ class SignedInByFactor(SignedIn):
     recovery_codes: tuple[str, ...] = ()
 
 
-@table.post(ONE, scope=PUBLIC, takes=MfaAnswer, answers=SignedInByFactor, max_body=MAX_VERIFY_BYTES, raises=RAISES)
+@table.post(
+    ONE,
+    scope=PUBLIC,
+    takes=MfaAnswer,
+    answers=SignedInByFactor,
+    max_body=MAX_VERIFY_BYTES,
+    raises=(*RAISES, "factor_unreadable"),
+)
 async def answer_challenge(service: Service, request: Request, body: MfaAnswer) -> Answer:
     """Give a second factor.
 
@@ -83,7 +89,7 @@ async def enrol_at_sign_in(service: Service, request: Request, body: Enrolment) 
 async def _challenge(service: Service, request: Request, token: str) -> tuple[Stores, Challenge]:
     tenant_id = tenant_of(request)
     await admit(service, request, tenant_id)
-    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    stores = service.stores_for(request, ACTOR)
     found = await stores.challenges.find(tenant_id, token)
     if found is None:
         raise SignInFailed

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from identity.api.call import Answer, Call
 from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.proving import count_failure
-from identity.api.rank import must_outrank_owner
+from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank
 from identity.api.routes import Table
-from identity.api.sign_in import admit
+from identity.api.sign_in import admit_known
 from identity.db import Page
 from identity.errors import Conflict, Forbidden, NotFound
 from identity.factors import Confirmation, Confirmed, Enrolled, Factor, FactorsReset, Held, Proof
-from identity.fields import Given
+from identity.fields import Given, known_as
 from identity.stores import Stores
 
 table = Table("mfa")
 
 LIST = "/v1/tenants/{tenant_id}/users/{user_id}/factors"
 ONE = f"{LIST}/{{factor_id}}"
-JUDGED = ("insufficient_rank", "factor_code_wrong", "too_many_requests")
+JUDGED = ("insufficient_rank", "factor_code_wrong", "factor_unreadable", "too_many_requests")
 
 
 class FactorFilter(Given):
@@ -45,6 +46,7 @@ async def get_factor(call: Call[None], tenant_id: str, user_id: str, factor_id: 
     takes=None,
     answers=Enrolled,
     by_oneself=True,
+    needs_secret_key=True,
     raises=("insufficient_rank",),
 )
 async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer:
@@ -52,9 +54,10 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
 
     Answers its secret, this once: show it to the user's app as a QR code. Nothing has changed until it is confirmed.
     """
-    await _must_outrank_another(call, user_id)
     async with call.stores.transaction() as tx:
-        enrolled = await tx.factors.enrol(await _hold(tx, tenant_id, user_id), call.service.secret_keys)
+        held = await _hold(tx, tenant_id, user_id)
+        await must_be_oneself_or_outrank(replace(call, stores=tx), user_id)
+        enrolled = await tx.factors.enrol(held, call.service.secret_keys)
     return Answer(201, enrolled, f"{call.request.url.path}/{enrolled.id}")
 
 
@@ -66,6 +69,7 @@ async def enrol_factor(call: Call[None], tenant_id: str, user_id: str) -> Answer
     status=200,
     action=True,
     by_oneself=True,
+    needs_secret_key=True,
     max_body=MAX_VERIFY_BYTES,
     raises=("already_confirmed", *JUDGED),
 )
@@ -73,10 +77,10 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
     """Confirm a second factor.
 
     By a code of it. Answers ten recovery codes, this once. It replaces the one before it, of which the user must give a
-    code too; an administrator need not. A wrong code counts as a failed sign-in.
+    code too; an administrator need not. Wrong codes count as wrong old passwords do.
     """
-    await _must_outrank_another(call, user_id)
-    await admit(call.service, call.request, tenant_id)
+    await must_be_oneself_or_outrank(call, user_id)
+    await admit_known(call.service, tenant_id, user_id)
     keys, body = call.service.secret_keys, call.body
     async with call.stores.transaction() as tx:
         held = await _hold(tx, tenant_id, user_id)
@@ -86,7 +90,7 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
             confirmed = await tx.factors.confirm(held, body.totp, keys)
             assert confirmed is not None
             return confirmed
-        await count_failure(tx, held)
+        await count_failure(tx, held, held.counted_as)
     raise _wrong()
 
 
@@ -102,18 +106,18 @@ async def confirm_factor(call: Call[Confirmation], tenant_id: str, user_id: str,
 async def remove_factor(call: Call[Proof], tenant_id: str, user_id: str, factor_id: str) -> Factor:
     """Remove a second factor.
 
-    With its recovery codes. Of a confirmed one the user must give a code, an administrator need not; a wrong code
-    counts as a failed sign-in.
+    With its recovery codes. Of a confirmed one the user must give a code, an administrator need not; wrong codes
+    count as wrong old passwords do.
     """
-    await _must_outrank_another(call, user_id)
-    await admit(call.service, call.request, tenant_id)
+    await must_be_oneself_or_outrank(call, user_id)
+    await admit_known(call.service, tenant_id, user_id)
     async with call.stores.transaction() as tx:
         held = await _hold(tx, tenant_id, user_id)
         is_pending = held.pending is not None and held.pending.id == factor_id
         await tx.factors.get(tenant_id, user_id, factor_id)
         if is_pending or await _may_replace(call, tx, held, call.body):
             return await tx.factors.remove(tenant_id, user_id, factor_id)
-        await count_failure(tx, held)
+        await count_failure(tx, held, held.counted_as)
     raise _wrong()
 
 
@@ -129,15 +133,8 @@ async def reset_factors(call: Call[None], tenant_id: str, user_id: str) -> Facto
     For who has lost theirs: takes all of them away, the recovery codes, and each sign-in that waits for one. Nobody
     does that to themselves.
     """
-    if call.principal.is_user(tenant_id, user_id):
-        raise Forbidden("insufficient_rank", "One's own second factor is removed by a code of it.")
-    await must_outrank_owner(call, user_id)
+    await must_be_another_and_outrank(call, user_id, "One's own second factor is removed by a code of it.")
     return await call.stores.factors.reset(tenant_id, user_id)
-
-
-async def _must_outrank_another(call: Call[Any], user_id: str) -> None:
-    if not call.principal.is_user(call.path["tenant_id"], user_id):
-        await must_outrank_owner(call, user_id)
 
 
 async def _may_replace(call: Call[Any], tx: Stores, held: Held, proof: Proof) -> bool:
@@ -148,7 +145,7 @@ async def _may_replace(call: Call[Any], tx: Stores, held: Held, proof: Proof) ->
 
 
 async def _hold(tx: Stores, tenant_id: str, user_id: str) -> Held:
-    held = await tx.factors.hold(tenant_id, user_id)
+    held = await tx.factors.hold(tenant_id, user_id, counted_as=known_as(user_id))
     if held is None:
         raise NotFound("user_not_found", "No such user.")
     return held

@@ -12,7 +12,6 @@ from identity.api.call import Service
 from identity.api.keys import MAX_VERIFY_BYTES
 from identity.api.rate_limit import RateLimit
 from identity.api.routes import PUBLIC, Table
-from identity.db import Scope
 from identity.key_leaks import LeakReport
 from identity.stores import report_leak as report
 
@@ -50,7 +49,7 @@ async def report_leak(service: Service, request: Request, body: LeakReport) -> R
     service.leak_limit.take(request.state.address)
     key = key_text.parse(body.key)
     assert key is not None, "the body was judged"
-    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    stores = service.stores_for(request, ACTOR)
     url = body.url and key_text.without_secrets(body.url)
     await report(stores, key, key_text.without_secrets(body.source), url)
     return Received()

@@ -17,10 +17,9 @@ from identity.api.forms import MAX_FORM_BYTES, Client, ClientForm, client_of, op
 from identity.api.routes import PUBLIC, Table
 from identity.api.sign_in import signed_in
 from identity.auth import held
-from identity.db import Scope
 from identity.errors import InvalidClient, NotFound, OAuthError
 from identity.fields import SCOPE_PATTERN
-from identity.stores import LIFETIMES, Stores
+from identity.stores import LIFETIMES
 from identity.tokens import KEY
 from identity.verify import Known, verdict
 
@@ -73,7 +72,14 @@ class Revoked(BaseModel):
     status=200,
     form=True,
     max_body=MAX_FORM_BYTES,
-    raises=("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_grant"),
+    raises=(
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_grant",
+        "slow_down",
+    ),
 )
 async def get_token(service: Service, request: Request, form: TokenRequest) -> IssuedToken:
     """Get an access token.
@@ -99,9 +105,8 @@ async def _token_by_refresh(service: Service, request: Request, client: Client, 
     if client.secret is not None:
         await _authenticated(service, client)
     asked = None if form.scope is None else _scopes(form.scope)
-    found = await _acting(service, request).sessions.refresh(
-        client.tenant_id, client.app_id, form.refresh_token, LIFETIMES
-    )
+    sessions, a_minute = service.stores_for(request, ACTOR).sessions, service.settings.refreshes_per_session
+    found = await sessions.refresh(client.tenant_id, client.app_id, form.refresh_token, LIFETIMES, a_minute=a_minute)
     if found is None:
         raise OAuthError("invalid_grant", "This refresh token is not good, or not any more.")
     live = found.session
@@ -183,7 +188,7 @@ async def revoke_token(service: Service, request: Request, form: TokenToRevoke) 
     await open_to_pages(service, request, client)
     if client.secret is not None:
         await _authenticated(service, client)
-    sessions = _acting(service, request).sessions
+    sessions = service.stores_for(request, ACTOR).sessions
     claims = await service.tokens.read(form.token)
     if key_text.parse(form.token) is not None or (claims is not None and claims.key_id is not None):
         raise OAuthError("unsupported_token_type", "End the key instead, which this is or came from.")
@@ -193,7 +198,3 @@ async def revoke_token(service: Service, request: Request, form: TokenToRevoke) 
         with suppress(NotFound):
             await sessions.end(client.tenant_id, claims.user_id, claims.sid)
     return Revoked()
-
-
-def _acting(service: Service, request: Request) -> Stores:
-    return service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from pydantic import SecretStr
 from starlette.requests import Request
 
 from identity.api.call import Answer, Call, Service, there_is_one
 from identity.api.keys import MAX_VERIFY_BYTES
-from identity.api.rank import must_outrank_owner
+from identity.api.proving import count_failure
+from identity.api.rank import must_be_another_and_outrank, must_be_oneself_or_outrank, must_outrank_owner
 from identity.api.routes import PUBLIC, Table
-from identity.api.sign_in import ACTOR, admit, is_right, note_failure, tenant_of
-from identity.db import Scope
+from identity.api.sign_in import ACTOR, admit, admit_known, is_right, tenant_of
 from identity.errors import FieldError, Forbidden, Invalid, NotFound
+from identity.fields import known_as
 from identity.passwords import (
     Holder,
     NewPassword,
@@ -30,6 +31,7 @@ from identity.tenants import TenantSettings
 table = Table("passwords")
 
 ONE = "/v1/tenants/{tenant_id}/users/{user_id}/password"
+OWN = "One's own password is changed by POST, with the old one."
 WEAK = ("password_too_short", "password_too_weak", "too_busy")
 
 
@@ -49,12 +51,15 @@ async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) ->
     all their sessions. Of a user who may manage, the caller must hold all that they may do. If-Match is about the user;
     `If-None-Match: *` sets only a first password.
     """
-    await _must_outrank_another(call, user_id)
+    await must_be_another_and_outrank(call, user_id, OWN)
     holder = await _holder(call)
     if call.only_creates and holder.hash is not None:
         raise there_is_one()
     hash = call.body.given_hash or await _hashed(call.service, holder, call.body.password)
-    return await call.stores.passwords.set(tenant_id, user_id, hash, if_match=call.if_match)
+    async with call.stores.transaction() as tx:
+        changed = await tx.passwords.set(tenant_id, user_id, hash, if_match=call.if_match)
+        await must_outrank_owner(replace(call, stores=tx), user_id)  # again: hashing takes its time
+    return changed
 
 
 @table.post(
@@ -70,16 +75,15 @@ async def put_password(call: Call[NewPassword], tenant_id: str, user_id: str) ->
 async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: str) -> PasswordChange:
     """Change a password by the old one.
 
-    By the user with an access token of the app `identity`, or for them. Ends all their sessions. A wrong old password
-    counts as a failed sign-in.
+    By the user with an access token of the app `identity`, or for them. Ends all their sessions. Wrong old passwords
+    pause it as failed sign-ins pause signing in; neither pauses the other.
     """
-    if not call.principal.is_user(tenant_id, user_id):
-        await must_outrank_owner(call, user_id)
+    await must_be_oneself_or_outrank(call, user_id)
     service, stores = call.service, call.stores
-    await admit(service, call.request, tenant_id)
+    await admit_known(service, tenant_id, user_id)
     holder = await _holder(call)
     if not await is_right(service, holder, call.body.old_password.get_secret_value()):
-        await note_failure(service, stores, holder, user_id)
+        await count_failure(stores, holder, known_as(user_id))
         raise Forbidden("old_password_wrong", "The old password is another, or none is taken just now.")
     hash = await _hashed(service, holder, call.body.password)
     return await stores.passwords.set(tenant_id, user_id, hash, if_changed_at=holder.changed_at)
@@ -95,10 +99,14 @@ async def change_password(call: Call[PasswordChanges], tenant_id: str, user_id: 
 async def reset_password(call: Call[NewReset], tenant_id: str, user_id: str) -> Reset:
     """Make a token by which a password is reset.
 
-    Good once, for an hour, in place of the one before it. Send it to the user: whoever has it may set the password.
+    Good once, for an hour, in place of the one before it, and until the user is given more management scopes. Send it
+    to the user: whoever has it may set the password.
     """
-    await _must_outrank_another(call, user_id)
-    return await call.stores.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
+    await must_be_another_and_outrank(call, user_id, OWN)
+    async with call.stores.transaction() as tx:
+        made = await tx.passwords.make_reset(tenant_id, user_id, by_email=call.body.by_email)
+        await must_outrank_owner(replace(call, stores=tx), user_id)  # again: whoever grants more now waits, and ends it
+    return made
 
 
 @table.post(
@@ -117,7 +125,7 @@ async def redeem_reset(service: Service, request: Request, body: Redemption) -> 
     """
     tenant_id = tenant_of(request)
     await admit(service, request, tenant_id)
-    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    stores = service.stores_for(request, ACTOR)
     holder = await stores.passwords.find_by_reset(tenant_id, body.token)
     if holder is None or holder.user_id is None:
         raise _not_good()
@@ -128,7 +136,8 @@ async def redeem_reset(service: Service, request: Request, body: Redemption) -> 
 
 
 async def _holder(call: Call[NewPassword] | Call[PasswordChanges]) -> Holder:
-    holder = await call.stores.passwords.find(call.path["tenant_id"], user_id=call.path["user_id"])
+    tenant_id, user_id = call.path["tenant_id"], call.path["user_id"]
+    holder = await call.stores.passwords.find(tenant_id, user_id=user_id, counted_as=known_as(user_id))
     if holder is None or holder.user_id is None:
         raise NotFound("user_not_found", "No such user.")
     return holder
@@ -144,10 +153,3 @@ async def _hashed(service: Service, holder: Holder, password: SecretStr) -> str:
 def _not_good() -> Invalid:
     detail = "is not known, was used or replaced, or has expired"
     return Invalid("reset_not_good", f"The token {detail}.", errors=(FieldError(detail, pointer="/token"),))
-
-
-async def _must_outrank_another(call: Call[Any], user_id: str) -> None:
-    """Who took somebody's session must not take their account with it."""
-    if call.principal.is_user(call.path["tenant_id"], user_id):
-        raise Forbidden("insufficient_rank", "One's own password is changed by POST, with the old one.")
-    await must_outrank_owner(call, user_id)

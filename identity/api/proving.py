@@ -80,7 +80,7 @@ async def prove(
                 raise SignInFailed
             return Proved(found, recovery_codes)
         if held is not None:
-            await count_failure(tx, held)
+            await count_failure(tx, held, held.counted_as)
     raise SignInFailed
 
 
@@ -95,7 +95,7 @@ async def _open(
     return (confirmed.id, confirmed.recovery_codes) if confirmed else None
 
 
-async def count_failure(stores: Stores, held: Held) -> None:
-    """As a wrong password counts, and together with those."""
-    lockout = TenantSettings.model_validate(held.settings).lockout
-    await stores.sign_ins.failed(held.tenant_id, held.user_id, **lockout.model_dump())
+async def count_failure(stores: Stores, of: Held | Holder, name: str) -> None:
+    """Wrong passwords and wrong codes count together."""
+    lockout = TenantSettings.model_validate(of.settings).lockout
+    await stores.sign_ins.failed(of.tenant_id, name, **lockout.model_dump())

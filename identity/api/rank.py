@@ -7,6 +7,7 @@ from typing import Any
 from identity.api.call import Call
 from identity.apps import IDENTITY
 from identity.auth import must_outrank
+from identity.errors import Forbidden
 
 
 async def must_outrank_owner(call: Call[Any], user_id: str) -> None:
@@ -14,6 +15,19 @@ async def must_outrank_owner(call: Call[Any], user_id: str) -> None:
     tenant_id = call.path["tenant_id"]
     must_outrank(call.principal, await call.stores.app_keys.held_scopes(tenant_id, user_id=user_id))
     must_outrank(call.principal, await call.stores.user_apps.held_scopes(tenant_id, user_id))
+
+
+async def must_be_oneself_or_outrank(call: Call[Any], user_id: str) -> None:
+    """Whoever is not that user must outrank them."""
+    if not call.principal.is_user(call.path["tenant_id"], user_id):
+        await must_outrank_owner(call, user_id)
+
+
+async def must_be_another_and_outrank(call: Call[Any], user_id: str, instead: str) -> None:
+    """Who took somebody's session must not take their account with it: `instead` says how it is done to oneself."""
+    if call.principal.is_user(call.path["tenant_id"], user_id):
+        raise Forbidden("insufficient_rank", instead)
+    await must_outrank_owner(call, user_id)
 
 
 async def must_outrank_branch(call: Call[Any], app_id: str, branch_id: str) -> None:

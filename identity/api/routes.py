@@ -52,6 +52,8 @@ class Route:
     """Its last segment is a verb, so the parameter before it names what it acts on."""
     adds: bool = False
     """It makes nothing new, and yet sending it twice would do more than once."""
+    needs_secret_key: bool = False
+    """It seals or opens what others must open or have sealed: one made up for a command would not do."""
     max_body: int = MIB
     form: bool = False
     """Takes a form in place of JSON, as OAuth does (RFC 6749, appendix B)."""

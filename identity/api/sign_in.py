@@ -12,10 +12,9 @@ from starlette.requests import Request
 
 from identity.api.call import Answer, Service
 from identity.api.keys import MAX_VERIFY_BYTES
-from identity.api.proving import SignInFailed, challenge, needs_factor, prove
+from identity.api.proving import SignInFailed, challenge, count_failure, needs_factor, prove
 from identity.api.rate_limit import TooManyRequests, network_of
 from identity.api.routes import PUBLIC, Table
-from identity.db import Scope
 from identity.factors import Proof, Totp
 from identity.fields import SLUG_PATTERN, Given, Slug, canonical
 from identity.hashing import TooBusy
@@ -23,7 +22,6 @@ from identity.passwords import Holder, Password
 from identity.sessions import NewSession, Successor
 from identity.sign_ins import Rate
 from identity.stores import LIFETIMES, Stores
-from identity.tenants import TenantSettings
 
 table = Table("sessions")
 
@@ -62,7 +60,7 @@ class SignedIn(BaseModel):
     takes=SignIn,
     answers=SignedIn,
     max_body=MAX_VERIFY_BYTES,
-    raises=("sign_in_failed", "mfa_required", "route_not_found", "too_many_requests", "too_busy"),
+    raises=("sign_in_failed", "mfa_required", "route_not_found", "too_many_requests", "too_busy", "factor_unreadable"),
 )
 async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
     """Sign in.
@@ -73,11 +71,12 @@ async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
     """
     tenant_id = tenant_of(request)
     await admit(service, request, tenant_id)
-    stores = service.stores.acting_as(Scope(ACTOR, request.state.request_id, request.state.address))
+    stores = service.stores_for(request, ACTOR)
     holder = await stores.passwords.find(tenant_id, login=body.login, app_id=body.app_id)
     found = None
-    if await is_right(service, holder, body.password.get_secret_value()) and holder and holder.may_use_app:
-        await _rehash(service, stores, holder, body.password.get_secret_value())
+    password = body.password.get_secret_value()
+    if await is_right(service, holder, password, by_stranger=True) and holder and holder.may_use_app:
+        await _rehash(service, stores, holder, password)
         found = await _begin(service, stores, holder, request, body)
     if found is None:
         await note_failure(service, stores, holder, body.login)
@@ -117,26 +116,34 @@ def tenant_of(request: Request) -> str:
 
 
 async def admit(service: Service, request: Request, tenant_id: str) -> None:
-    """TooManyRequests where the address, or the tenant, has tried as often as it may; whom it tried does not matter."""
-    network = network_of(request.state.address)
-    address = Rate(_blind(service, f"address {network}"), service.settings.sign_ins_per_address)
-    tenant = Rate(_blind(service, f"tenant {tenant_id}"), service.settings.sign_ins_per_tenant)
-    if not await service.stores.sign_ins.take(address, tenant):
-        raise TooManyRequests(60 / min(address.a_minute, tenant.a_minute))
+    """TooManyRequests where the address, or the tenant, has tried as often as it may; whom it tried does not matter.
+    A tenant that there is not has an allowance too, as one that there is: else this would tell which there are."""
+    await _take(service, f"address {network_of(request.state.address)}", f"tenant {tenant_id}")
 
 
-async def is_right(service: Service, holder: Holder | None, password: str) -> bool:
+async def admit_known(service: Service, tenant_id: str, user_id: str) -> None:
+    """Likewise for who calls with a credential, by whom it is about: no stranger uses that allowance up."""
+    await _take(service, f"known user {tenant_id}/{user_id}", f"known tenant {tenant_id}")
+
+
+async def _take(service: Service, one: str, all: str) -> None:
+    first = Rate(_blind(service, one), service.settings.sign_ins_per_address)
+    then = Rate(_blind(service, all), service.settings.sign_ins_per_tenant)
+    if not await service.stores.sign_ins.take(first, then):
+        raise TooManyRequests(60 / min(first.a_minute, then.a_minute))
+
+
+async def is_right(service: Service, holder: Holder | None, password: str, *, by_stranger: bool = False) -> bool:
     """Whether it is the holder's password and good for something now: hashed all the same where it is not."""
-    matches = await service.hasher.verify(holder.hash if holder else None, password)
+    matches = await service.hasher.verify(holder.hash if holder else None, password, by_stranger=by_stranger)
     return matches and holder is not None and not holder.is_paused
 
 
 async def note_failure(service: Service, stores: Stores, holder: Holder | None, login: str) -> None:
     """Of whoever it was meant for; of nobody likewise, since to write takes time."""
     if holder is not None:
-        lockout = TenantSettings.model_validate(holder.settings).lockout
         name = holder.user_id or "#" + _blind(service, f"login {canonical(login)}").hex()
-        await stores.sign_ins.failed(holder.tenant_id, name, **lockout.model_dump())
+        await count_failure(stores, holder, name)
 
 
 def user_agent_of(request: Request) -> str:

@@ -55,12 +55,13 @@ async def get_access(call: Call[None], tenant_id: str, app_id: str, user_id: str
 async def grant_access(call: Call[Grant], tenant_id: str, app_id: str, user_id: str) -> Answer:
     """Grant a user access to an app.
 
-    With `scopes`, what they may do there; without any, nothing in particular. Of the app `identity` these are
-    management scopes, and the caller must hold them all, and all that the user has. Once more is no error.
+    With `scopes`, what they may do there; left out, those that they have stay, also where access had been revoked. Of
+    the app `identity` these are management scopes, and the caller must hold them all, and all that the user has. Once
+    more is no error.
     """
     if app_id == IDENTITY:
         await must_outrank_owner(call, user_id)
-        must_outrank(call.principal, call.body.scopes)
+        must_outrank(call.principal, call.body.scopes or ())
     user_apps = call.stores.user_apps
 
     async def create() -> UserApp:

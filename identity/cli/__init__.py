@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from identity.api.strict_json import SURROGATE
-from identity.cli import copies, init, migrate, passwords, pattern, purge, reset, serve, signing_keys, verify
+from identity.cli import copies, init, migrate, passwords, pattern, purge, reseal, reset, serve, signing_keys, verify
 from identity.cli.commands import nouns
 from identity.cli.demos import seed
 from identity.cli.hints import next_step
@@ -72,6 +72,7 @@ app.callback()(options)
 app.command()(serve.serve)
 app.command()(init.init)
 app.command()(reset.reset)
+app.command()(reseal.reseal)
 app.command()(verify.verify)
 app.command()(seed.seed)
 app.add_typer(migrate.app, name="migrate")

@@ -18,7 +18,7 @@ from identity.api.call import Service
 from identity.api.reading import MAX_LIMIT
 from identity.api.routes import Route
 from identity.auth import of_full_rank
-from identity.cli.start import cli_scope, database, new_secret_key, read_settings
+from identity.cli.start import cli_scope, database, must_have_secret_key, new_secret_key, read_settings
 from identity.settings import Settings
 
 Record = dict[str, Any]
@@ -37,6 +37,8 @@ def perform(
             return await _answer(service, route, path, query=query, body=body)
 
     with database(read_settings()) as settings:
+        if route.needs_secret_key:
+            must_have_secret_key(settings)
         return asyncio.run(once(settings.model_copy(update={"purge_after_s": 0}) if purge_now else settings))
 
 

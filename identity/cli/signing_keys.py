@@ -11,8 +11,7 @@ import typer
 
 from identity.cli.commands import confirm
 from identity.cli.show import show_page, show_record
-from identity.cli.start import database, open_stores_at_hand, read_settings
-from identity.errors import StartError
+from identity.cli.start import database, must_have_secret_key, open_stores_at_hand, read_settings
 from identity.settings import Settings
 from identity.signing_keys import SigningKey, new_signing_key
 from identity.stores import Stores
@@ -46,8 +45,7 @@ def rotate(
         confirm("End all access tokens that there are?")
 
     async def make(stores: Stores, settings: Settings) -> SigningKey:
-        if settings.secret_key is None:
-            raise StartError("IDENTITY_SECRET_KEY is missing, under which the key is sealed.")
+        must_have_secret_key(settings)
         store, new = stores.signing_keys, new_signing_key(settings.secret_keys)
         return await (store.replace(new) if now else store.rotate(new))
 

@@ -66,6 +66,12 @@ async def open_stores_at_hand(settings: Settings) -> AsyncIterator[Stores]:
         yield stores.acting_as(cli_scope())
 
 
+def must_have_secret_key(settings: Settings) -> None:
+    """Or what is sealed now, nobody could open."""
+    if settings.secret_key is None:
+        raise StartError("IDENTITY_SECRET_KEY is missing, under which secrets are sealed.")
+
+
 def new_secret_key() -> str:
     return base64.b64encode(secrets.token_bytes(SECRET_KEY_BYTES)).decode()
 

@@ -24,6 +24,7 @@ SIGN_INS = 64
 UNLIMITED: dict[str, Any] = {
     "sign_ins_per_address": "1000000",
     "sign_ins_per_tenant": "1000000",
+    "refreshes_per_session": "1000000",
     "password_threads": str(THREADS),
 }
 HASH = """

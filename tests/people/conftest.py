@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -68,6 +69,11 @@ class People:
 async def people(org: Organisation) -> People:
     await org.stores.user_apps.grant(org.id, "shop", "ana", Grant(scopes=("orders:*", "stock:read")))
     return People(org)
+
+
+async def waits(task: asyncio.Future[Any]) -> bool:
+    done, _ = await asyncio.wait({task}, timeout=0.2)
+    return not done
 
 
 @asynccontextmanager

@@ -6,10 +6,11 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from pyotp import TOTP
 
 from identity.settings import Settings
-from tests.cli.shell import shell_for
+from tests.cli.shell import Shell, shell_for
 from tests.people.conftest import People
 
 OTHER = "seven blue kites over Ghent"
@@ -29,6 +30,20 @@ async def test_a_password_is_asked_for_and_never_an_argument(
     assert [each["id"] for each in json.loads(listed.stdout)["items"]] == [began["session_id"]]
     ended = await asyncio.to_thread(shell, "sessions", "end", people.org.id, "ana", "--json")
     assert json.loads(ended.stdout)["sessions_ended"] == [began["session_id"]]
+
+
+@pytest.mark.parametrize("verb", ["enrol", "confirm"])
+async def test_no_factor_is_sealed_under_a_key_that_is_forgotten_with_the_command(
+    people: People, settings: Settings, tmp_path: Path, verb: str
+) -> None:
+    shell = Shell(tmp_path, {"database_url": settings.main_url})
+    more = (people.org.factor_id, "--totp", "000000") if verb == "confirm" else ()
+    done = await asyncio.to_thread(shell, "mfa", verb, people.org.id, "ana", *more)
+    assert (done.exit_code, "IDENTITY_SECRET_KEY is missing" in done.stderr) == (1, True), done.stderr
+    found = (await people.org.admin.get(f"{people.ana}/factors")).json()["items"]
+    assert [each["id"] for each in found] == [people.org.factor_id]
+    unsealed = await asyncio.to_thread(shell, "reseal")
+    assert (unsealed.exit_code, "IDENTITY_SECRET_KEY is missing" in unsealed.stderr) == (1, True)
 
 
 async def test_whoever_has_lost_their_phone_is_helped_at_the_machine(

@@ -73,6 +73,33 @@ async def test_a_full_room_is_told_at_once_and_a_client_that_leaves_frees_none_o
                 await asyncio.sleep(0.01)
 
 
+async def test_of_a_queue_a_part_is_kept_from_strangers(
+    go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasher = Hasher(threads=1, queue=4)
+
+    def wait() -> bool:
+        return not go_on.wait()
+
+    monkeypatch.setattr("identity.password_hashes.matches", lambda hash, password: wait())
+    async with asyncio.timeout(10):
+        strangers = [asyncio.ensure_future(hasher.verify(None, PASSWORD, by_stranger=True)) for _ in range(4)]
+        await asyncio.sleep(0)
+        for _ in "123":
+            with pytest.raises(TooBusy):
+                await hasher.verify(None, PASSWORD, by_stranger=True)
+        known = asyncio.ensure_future(hasher.verify(None, PASSWORD))
+        await asyncio.sleep(0)
+        with pytest.raises(TooBusy):
+            await hasher.hash(PASSWORD)
+        go_on.set()
+        assert await asyncio.gather(*strangers, known) == [False] * 5
+        monkeypatch.setattr("identity.password_hashes.matches", lambda hash, password: True)
+        again = [hasher.verify(PASSWORD, PASSWORD, by_stranger=True) for _ in range(4)]
+        assert await asyncio.gather(*again) == [True] * 4, "all of it is free again"
+    hasher.close()
+
+
 async def test_a_refused_password_gives_its_room_back(hasher: Hasher) -> None:
     def refuse() -> None:
         raise ValueError("refused")

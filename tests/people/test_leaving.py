@@ -18,7 +18,7 @@ from identity.stores import LIFETIMES, Stores
 from identity.user_apps import Grant
 from identity.users import NewUser
 from tests.conftest import Organisation, password_hash
-from tests.people.conftest import People
+from tests.people.conftest import People, waits
 from tests.server import Database, execute
 
 Verb = Callable[[Stores, str], Awaitable[Any]]
@@ -43,11 +43,6 @@ async def begin(stores: Stores, id: str, app_id: str = "shop", user_id: str = "a
     began = await stores.sessions.create(id, holder.ref, new, LIFETIMES)
     assert began is not None
     return began
-
-
-async def waits(task: asyncio.Future[Any]) -> bool:
-    done, _ = await asyncio.wait({task}, timeout=0.2)
-    return not done
 
 
 async def issue(org: Organisation, app_id: str = "shop", **more: Any) -> str:

@@ -11,11 +11,12 @@ from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.errors import Invalid
 from identity.passwords import judge
+from identity.settings import Settings
 from identity.user_apps import Grant
 from identity.users import UserChanges
 from tests.api.problems import places, told
 from tests.conftest import PASSWORD, Api, Organisation
-from tests.people.conftest import People
+from tests.people.conftest import People, at, worker
 from tests.server import Database, execute
 
 OTHER = "seven blue kites over Ghent"
@@ -110,7 +111,21 @@ async def test_nobody_grants_what_they_may_not_do(people: People) -> None:
     business = f"{people.org.path}/apps/shop/users/ana"
     assert told(await limited.put(business, {"scopes": ["stock:read"]})) == (400, "scope_not_allowed")
     assert (await limited.put(business, {"scopes": ["orders:read"]})).json()["scopes"] == ["orders:read"]
-    assert (await limited.put(business)).json()["scopes"] == [], "a PUT forgets what it does not name"
+
+
+async def test_granting_once_more_takes_no_scope_away_unless_it_says_so(people: People) -> None:
+    path = f"{people.org.path}/apps/shop/users/ana"
+    had = ["orders:*", "stock:read"]
+    assert (await people.org.admin.put(path)).json()["scopes"] == had
+    assert (await people.org.admin.put(path, {})).json()["scopes"] == had
+    await people.org.admin.delete(path)
+    await people.org.stores.user_apps.grant_many(people.org.id, "shop", ["ana"])
+    assert (await people.org.admin.get(path)).json()["scopes"] == had, "as it was before it was revoked"
+    await people.org.admin.patch(f"{people.org.path}/apps/shop", {"settings": {"allowed_scopes": ["orders:*"]}})
+    assert (await people.org.admin.put(path)).json()["scopes"] == had, "judged were they when they were given"
+    assert told(await people.org.admin.put(path, {"scopes": ["stock:*"]})) == (400, "scope_not_allowed")
+    assert (await people.org.admin.put(path, {"scopes": []})).json()["scopes"] == []
+    assert (await people.org.admin.put(path, {"scopes": ["orders:read"]})).json()["scopes"] == ["orders:read"]
 
 
 async def token_of(people: People, *scopes: str) -> Api:
@@ -131,14 +146,47 @@ async def test_somebody_changes_their_own_password_by_the_old_one(people: People
     assert (await people.sign_in(OTHER)).status_code == 201
 
 
-async def test_a_wrong_old_password_counts_as_a_failed_sign_in(people: People) -> None:
+async def test_wrong_old_passwords_pause_changing_it_and_not_signing_in(people: People) -> None:
     lockout = {"failures": 2, "window_s": 900, "pause_s": 60}
     await people.org.admin.patch(people.org.path, {"settings": {"lockout": lockout}})
     ana = await token_of(people)
     for old in ("wrong", "wrong", PASSWORD):
         answer = await ana.post(f"{people.ana}/password", {"old_password": old, "password": OTHER})
         assert told(answer) == (403, "old_password_wrong")
-    assert told(await people.sign_in()) == (401, "sign_in_failed")
+    assert (await people.sign_in()).status_code == 201
+    assert (await ana.get(f"{people.ana}/sessions")).status_code == 200
+    exported = (await people.org.admin.get(f"{people.ana}/export")).json()
+    assert (exported["failures"], exported["known_failures"]["failures"]) == (None, 2)
+    assert (await put(people, PASSWORD)).status_code == 200
+    change = {"old_password": PASSWORD, "password": OTHER}
+    assert (await people.org.admin.post(f"{people.ana}/password", change)).status_code == 200, "that ended the pause"
+
+
+async def test_strangers_keep_nobody_from_changing_their_password(
+    people: People, settings: Settings, database: Database
+) -> None:
+    """Whatever allowance, pause or queue they use up."""
+    lockout = {"failures": 1, "window_s": 900, "pause_s": 60}
+    await people.org.admin.patch(people.org.path, {"settings": {"lockout": lockout}})
+    ana, change = await token_of(people), {"old_password": PASSWORD, "password": OTHER}
+    few = {"sign_ins_per_address": 1, "sign_ins_per_tenant": 1}
+    async with worker(settings.model_copy(update=few)) as client:
+        assert (await at(people, client).sign_in("wrong")).status_code == 401
+        assert (await at(people, client).sign_in()).status_code == 429
+        changed = await Api(client, ana.key).post(f"{people.ana}/password", change)
+        assert changed.status_code == 200, changed.text
+        again = await Api(client, people.org.admin.key).post(f"{people.ana}/password", change)
+        assert again.status_code == 429, "they have an allowance too"
+
+
+async def test_nor_do_they_fill_the_queue_for_who_is_known(people: People, settings: Settings) -> None:
+    ana, change = await token_of(people), {"old_password": PASSWORD, "password": OTHER}
+    async with worker(settings.model_copy(update={"password_threads": 1, "password_queue": 4})) as client:
+        crowd = [asyncio.ensure_future(at(people, client).sign_in(login=f"nobody{n}")) for n in range(24)]
+        await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
+        changed = await Api(client, ana.key).post(f"{people.ana}/password", change)
+        assert changed.status_code == 200, changed.text
+        assert {answer.status_code for answer in await asyncio.gather(*crowd)} == {401, 503}
 
 
 async def test_of_two_changes_by_the_same_old_password_one_is_done(people: People) -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from identity.apps import AppChanges
 from identity.sessions import Successor
+from identity.settings import Settings
 from identity.stores import LIFETIMES, Stores
 from identity.tenants import TenantChanges
 from identity.token_text import hash_token, new_token
 from identity.user_apps import Grant
 from tests.conftest import Organisation
-from tests.people.conftest import People
+from tests.people.conftest import People, at, worker
 from tests.server import Database, execute
 
 LATER = (
@@ -74,6 +75,81 @@ async def test_a_token_that_comes_back_later_ends_its_session_and_no_other(
     assert await refresh(org, second) is None
     assert await people.session_ids() == [other["session_id"]]
     assert await refresh(org, other["refresh_token"]) is not None
+
+
+async def generations(org: Organisation, count: int) -> list[str]:
+    tokens = [first(org)]
+    for _ in range(count):
+        tokens.append(await refreshed(org, tokens[-1]))
+    return tokens
+
+
+KEPT = "SELECT hash FROM identity.refresh_tokens WHERE tenant_id = %s ORDER BY consumed_at"
+
+
+async def test_of_a_family_the_last_two_are_kept_and_all_are_known(
+    org: Organisation, people: People, database: Database
+) -> None:
+    other = await people.signed_in()
+    tokens = await generations(org, 6)
+    kept = [hash for (hash,) in execute(database.admin_url, KEPT, org.id)]
+    assert {hash_token(tokens[-2]), hash_token(tokens[-1]), hash_token(other["refresh_token"])} == set(kept)
+    assert len(kept) == 3
+    assert await refresh(org, tokens[2], "identity") is None
+    assert await refresh(org, tokens[-1]) is not None, "nor is one of which nothing is kept anybody else's to report"
+    assert await refresh(org, tokens[2]) is None
+    assert await people.session_ids() == [other["session_id"]]
+
+
+async def test_a_pause_is_outlasted_also_where_a_token_of_long_ago_is_presented_meanwhile(org: Organisation) -> None:
+    tokens = await generations(org, 3)
+    await org.stores.apps.disable(org.id, "shop")
+    assert await refresh(org, tokens[0]) is None
+    await org.stores.apps.enable(org.id, "shop")
+    assert await refresh(org, tokens[-1]) is not None
+
+
+async def test_any_token_of_a_session_revokes_it(people: People) -> None:
+    tokens = await generations(people.org, 3)
+    await people.org.stores.sessions.end_by_token(people.org.id, tokens[0], app_id="identity")
+    assert len(await people.session_ids()) == 1
+    await people.org.client.post("/oauth/revoke", data={"token": tokens[0], "client_id": f"{people.org.id}/shop"})
+    assert await people.session_ids() == []
+
+
+@pytest.mark.parametrize("stolen", [0, 1, 2])
+async def test_what_the_version_before_made_is_known_as_before(people: People, database: Database, stolen: int) -> None:
+    """It gives each token a beginning of its own, and keeps all; also beside this version, while that comes."""
+    org, tokens = people.org, await generations(people.org, 1)
+    unlike = new_token("irt", tokens[0][4:10])
+    was = (
+        "UPDATE identity.refresh_tokens SET family_hash = NULL, hash = %s WHERE tenant_id = %s AND consumed_at IS NULL"
+    )
+    execute(database.admin_url, was, hash_token(unlike), org.id)
+    tokens = [tokens[0], unlike, await refreshed(org, unlike)]
+    for _ in "12":
+        tokens.append(await refreshed(org, tokens[-1]))
+    assert await refresh(org, tokens[stolen]) is None
+    assert await people.session_ids() == []
+
+
+async def test_a_session_is_refreshed_so_often_a_minute(people: People, settings: Settings, database: Database) -> None:
+    org = people.org
+    other = await people.signed_in()
+    few = settings.model_copy(update={"refreshes_per_session": 2})
+    async with worker(few) as client:
+        limited, token = at(people, client), first(org)
+        for _ in "12":
+            used, token = token, (await limited.refresh(token)).json()["refresh_token"]
+        too_soon = await limited.refresh(token)
+        assert (too_soon.status_code, too_soon.json()["error"]) == (429, "slow_down")
+        assert 28 <= int(too_soon.headers["Retry-After"]) <= 30
+        assert (await limited.refresh(used)).json()["refresh_token"] == token, "who lost the answer is not held up"
+        assert (await limited.refresh(other["refresh_token"])).status_code == 200
+        later = "UPDATE identity.sessions SET paid_until = paid_until - interval '30 s' WHERE tenant_id = %s"
+        execute(database.admin_url, later, org.id)
+        went_on = await limited.refresh(token)
+        assert (await limited.refresh(went_on.json()["refresh_token"])).status_code == 429, "one was back, and no more"
 
 
 async def test_it_is_bound_to_its_app_and_its_tenant(org: Organisation, other_org: Organisation) -> None:

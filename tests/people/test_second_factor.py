@@ -5,33 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pyotp
 import pytest
+from pydantic import SecretStr
 
 from identity.apps import IDENTITY
+from identity.cli.start import new_secret_key
 from identity.factors import Proof, find_step
 from identity.sessions import NewSession
 from identity.settings import Settings
 from identity.sign_in_challenges import NewChallenge
 from identity.stores import LIFETIMES
 from identity.tenants import PLATFORM
+from identity.tokens import KeyRing
 from identity.user_apps import Grant
 from identity.users import NewUser
 from tests.api.problems import told
+from tests.cli.shell import shell_for
 from tests.conftest import PASSWORD, Api, Organisation, password_hash
 from tests.edge.canaries import found_in
-from tests.people.conftest import SAME_ID, People
+from tests.people.conftest import SAME_ID, People, at, waits, worker
 from tests.people.test_lockout import LOCKOUT, PASSES
 from tests.people.test_passwords import token_of
 from tests.people.test_secrets import TABLES
-from tests.people.test_sign_in import waits
 from tests.server import Database, execute
 
 FAILED = (401, "sign_in_failed")
 WRONG_CODE = (403, "factor_code_wrong")
+FAILURES = "SELECT failures FROM identity.sign_in_failures WHERE tenant_id = %s"
 NOBODYS = "aaaaa-bbbbb-ccccc-ddddd"
 
 
@@ -158,6 +164,19 @@ async def test_one_answer_to_a_challenge_gets_in(people: People) -> None:
     codes = factor["recovery_codes"]
     answers = await asyncio.gather(*(answer(people, token, recovery_code=each) for each in codes))
     assert sorted(each.status_code for each in answers) == [201] + [401] * 9
+
+
+async def test_an_answer_and_the_end_of_access_meet_in_no_circle(people: People, database: Database) -> None:
+    """Whoever ends access holds that first, and then wants what waits for a second factor: so does the answer."""
+    factor, token = await confirmed(people), await people.challenge()
+    whose = "WHERE tenant_id = %s AND app_id = 'shop' AND user_id = 'ana'"
+    with psycopg.connect(database.admin_url) as ending:
+        ending.execute(f"SELECT 1 FROM identity.user_apps {whose} FOR NO KEY UPDATE", [people.org.id])
+        task = asyncio.ensure_future(answer(people, token, totp=code(factor["secret"], 1)))
+        assert await waits(task), "for the access"
+        revoke = f"UPDATE identity.user_apps SET status = 'revoked', revoked_at = now() {whose}"
+        await asyncio.to_thread(ending.execute, revoke, [people.org.id])
+    assert told(await task) == FAILED
 
 
 def test_a_phones_clock_may_be_wrong_by_one_step() -> None:
@@ -337,13 +356,73 @@ async def test_guesses_count_together_with_wrong_passwords_also_all_at_once(peop
     assert (await answer(people, token, totp=guesses[-1])).status_code == 201
 
 
-async def test_own_guesses_at_our_own_api_count_too(people: People, database: Database) -> None:
+def with_keys(settings: Settings, *keys: str) -> Settings:
+    """The first seals, and the second still opens."""
+    given = dict(zip(("secret_key", "secret_key_previous"), map(SecretStr, keys), strict=False))
+    return settings.model_copy(update=given)
+
+
+async def test_a_code_that_nobody_can_judge_counts_for_nothing(
+    people: People, settings: Settings, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    ana, factor = await token_of(people), await confirmed(people)
+    pending, token = await enrol(people, ana), await people.challenge()
+    async with worker(with_keys(settings, new_secret_key())) as client:
+        blind, own = at(people, client), Api(client, ana.key)
+        unread = [
+            await answer(blind, token, totp=code(factor["secret"], 1)),
+            await blind.sign_in(totp=code(factor["secret"], 1)),
+            await act(blind, factor["id"], "remove", own, totp=code(factor["secret"], 1)),
+            await act(blind, pending["id"], "confirm", own, totp=code(pending["secret"])),
+        ]
+        assert {(each.status_code, each.json()["code"]) for each in unread} == {(503, "factor_unreadable")}
+        assert caplog.text.count("sealed under another secret key") == len(unread)
+        assert told(await blind.sign_in("wrong", totp=code(factor["secret"], 1))) == FAILED, "nobody else is told"
+        [failures] = execute(database.admin_url, FAILURES, people.org.id)
+        assert failures == (1,), "the password's"
+        assert (await answer(blind, token, recovery_code=factor["recovery_codes"][0])).status_code == 201
+
+
+async def test_a_secret_key_is_changed_and_nobody_notices(
+    people: People, other_org: Organisation, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    await people.org.stores.tenants.delete(other_org.id)
+    kept = "SELECT secret FROM identity.factors WHERE tenant_id = %s"
+    sealed = execute(database.admin_url, kept, other_org.id)
+    factor = await confirmed(people)
+    pending, stores = await enrol(people), people.org.stores
+    assert settings.secret_key is not None
+    old, new = settings.secret_key.get_secret_value(), new_secret_key()
+    changing, changed = with_keys(settings, new, old), with_keys(settings, new)
+    before, _ = await KeyRing(stores.signing_keys, settings.secret_keys).signing()
+    async with worker(changing) as client:
+        opened = await answer(at(people, client), await people.challenge(), totp=code(factor["secret"], 1))
+        assert opened.status_code == 201
+    shell = shell_for(changing, tmp_path, secret_key_previous=old)
+    counts = [await asyncio.to_thread(shell.answer, "reseal") for _ in "12"]
+    assert [each["resealed"] > 2 for each in counts] == [True, False]
+    assert execute(database.admin_url, kept, other_org.id) != sealed, "also of who may come back"
+    assert counts[1]["as_they_were"] == counts[0]["resealed"]
+    async with worker(changed) as client:
+        later, api = at(people, client), Api(client, people.org.admin.key)
+        assert (await act(later, pending["id"], "confirm", api, totp=code(pending["secret"]))).status_code == 200
+    assert (await KeyRing(stores.signing_keys, changed.secret_keys).signing())[0] == before
+    back = shell_for(with_keys(settings, old, new), tmp_path, secret_key_previous=new)
+    await asyncio.to_thread(back.answer, "reseal")
+
+
+async def test_own_guesses_at_our_own_api_count_apart_from_those_of_strangers(
+    people: People, database: Database
+) -> None:
     await people.org.admin.patch(people.org.path, {"settings": {"lockout": LOCKOUT | {"failures": 2}}})
     ana = await token_of(people)
     factor = await enrol(people, ana)
     for _ in "12":
         assert told(await act(people, factor["id"], "confirm", ana, totp=wrong(factor["secret"]))) == WRONG_CODE
     assert told(await act(people, factor["id"], "confirm", ana, totp=code(factor["secret"]))) == WRONG_CODE
+    assert (await people.sign_in()).status_code == 201, "who knows the password is another"
+    for _ in "12":
+        await people.sign_in("wrong")
     assert told(await people.sign_in()) == FAILED
     execute(database.admin_url, PASSES, people.org.id)
     done = await act(people, factor["id"], "confirm", ana, totp=code(factor["secret"]))

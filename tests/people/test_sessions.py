@@ -65,14 +65,6 @@ async def test_somebody_sees_and_ends_their_own_and_nobody_elses(people: People)
     assert told(await ana.get(f"{people.ana}/sessions")) == (401, "invalid_token")
 
 
-async def test_ending_those_of_one_app_leaves_the_others(people: People) -> None:
-    stores, id = people.org.stores, people.org.id
-    await stores.user_apps.grant(id, IDENTITY, "ana", Grant())
-    kept = (await people.signed_in(app_id=IDENTITY))["session_id"]
-    await stores.sessions.end_all(id, "ana", app_id="shop")
-    assert await people.session_ids() == [kept]
-
-
 SWEPT: dict[str, tuple[str, Callable[[Stores], Callable[..., Awaitable[int]]]]] = {
     "sessions": ("expires_at = now() - interval '1 s'", lambda s: s.sessions.sweep),
     "refresh_tokens": ("expires_at = now() - interval '1 s'", lambda s: s.sessions.sweep_tokens),

@@ -15,7 +15,7 @@ from identity.user_apps import Grant
 from identity.users import NewUser, UserChanges
 from tests.api.problems import told
 from tests.conftest import PASSWORD, password_hash
-from tests.people.conftest import People
+from tests.people.conftest import People, waits
 from tests.server import Database, execute
 
 
@@ -163,11 +163,6 @@ BACK: dict[str, Callable[[People], Awaitable[Any]]] = {
     "deleted": lambda p: p.org.stores.users.restore(p.org.id, "ana"),
     "access revoked": lambda p: p.org.stores.user_apps.grant(p.org.id, "shop", "ana"),
 }
-
-
-async def waits(task: asyncio.Future[Any]) -> bool:
-    done, _ = await asyncio.wait({task}, timeout=0.2)
-    return not done
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -147,7 +147,12 @@ def test_the_platform_reads_tenants_keeps_signing_keys_and_sweeps_what_it_cannot
     assert {right for right in found if not right.startswith("SELECT tenants.")} == {
         *(f"INSERT signing_keys.{column}" for column in SIGNING_KEYS.split()),
         *(f"SELECT signing_keys.{column}" for column in f"{SIGNING_KEYS} created_at updated_at".split()),
-        *("DELETE signing_keys", "DELETE sign_in_limits", "UPDATE sign_in_limits.paid_until"),
+        *(
+            "UPDATE signing_keys.private_key",
+            "DELETE signing_keys",
+            "DELETE sign_in_limits",
+            "UPDATE sign_in_limits.paid_until",
+        ),
         *(f"INSERT sign_in_limits.{column}" for column in ("subject", "paid_until")),
         *(f"SELECT sign_in_limits.{column}" for column in ("subject", "paid_until", "created_at", "updated_at")),
         *(f"SELECT {table}.{column}" for table, columns in SWEPT.items() for column in columns.split()),
@@ -232,7 +237,7 @@ def test_the_login_gains_nothing_by_resetting_its_role(database: Database, org: 
         ("identity_platform", "UPDATE identity.app_keys SET revoked_at = NULL"),
         ("identity_platform", "SELECT count FROM identity.key_usage"),
         ("identity_platform", "SELECT FROM identity.usage_workers"),
-        ("identity_platform", "UPDATE identity.signing_keys SET private_key = ''"),
+        ("identity_platform", "UPDATE identity.signing_keys SET public_key = '{}'"),
         ("identity_app", "SELECT FROM identity.signing_keys"),
         ("identity_verifier", "SELECT FROM identity.signing_keys"),
         ("identity_verifier", "UPDATE identity.key_usage SET hour = now()"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from types import ModuleType
@@ -40,7 +40,7 @@ from identity.apps import IDENTITY
 from identity.stores import LIFETIMES, Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
 from identity.user_apps import Grant
-from tests.conftest import Organisation, make_organisation, password_hash, settings_for, unique
+from tests.conftest import Organisation, enrol_ana, make_organisation, password_hash, settings_for, unique
 from tests.security.wall import CHANGED_AT, DENIED, Connection, enter, of_table, rows_of, tables, use_everything
 from tests.server import Database, execute, new_database
 
@@ -140,6 +140,8 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"login": "ana", "hash": "taken over" if module is passwords else REFRESH, "token_hash": RESET}
     given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}
     given |= {"successor_hash": sha256(b"successor").digest(), "successor": b"sealed", "lost_answer_s": 10}
+    given |= {"family_hash": sha256(b"family").digest(), "every_s": 1}
+    given |= {"counted_as": "ana", "known_as": "=ana", "known_names": ["=ana"]}
     given |= {"failures": 3, "window_s": 900, "pause_s": 60, "longest_s": 86_400, **asdict(LIFETIMES)}
     given |= {"factor_id": None, "password_changed_at": CHANGED_AT, "lifetime_s": 600, "secret": b"sealed", "step": 1}
     if module is sign_ins:
@@ -185,9 +187,10 @@ def of_others(found: list[dict[str, Any]] | str, own: str) -> list[dict[str, Any
 async def org(database: Database, stores: Stores, client: httpx2.AsyncClient) -> Organisation:
     """One for all: nothing of what they do stays."""
     org = await make_organisation(stores, client)
-    use_everything(database, org)
     await stores.app_keys.issue(org.id, IDENTITY, NewAppKey(name="ana", user_id="ana", scopes=("audit:read",)))
     await stores.user_apps.grant(org.id, IDENTITY, "ana", Grant(scopes=("audit:read",)))
+    factor_id = await enrol_ana(stores, org.id)  # again: what waited went with the grant
+    use_everything(database, org := replace(org, factor_id=factor_id))
     return org
 
 
@@ -212,7 +215,7 @@ def everything(connection: Connection, database: Database, tenant_id: str) -> di
 def bury(connection: Connection, name: str, tenant_id: str) -> None:
     """What restores or purges needs tombstones, or it would prove nothing."""
     table, _, verb = name.partition(".")
-    if name == "sessions.CONSUMED":
+    if name == "sessions.PRESENTED":
         connection.execute(CONSUME, [tenant_id, REFRESH])
     if table == "purging":
         connection.execute(PURGED, [tenant_id])

@@ -35,6 +35,7 @@ NEVER_SHOWN = {
     "users": {"username_canonical", "email_canonical"},
     "app_keys": {"secret_hash"},
     "factors": {"secret", "last_step"},
+    "sessions": {"paid_until"},
 }
 KEPT_APART = {
     "factors": {"recovery_codes_left": ("bigint", False)},

@@ -120,9 +120,13 @@ CODES = {
         "Too many requests wait on one connection, or came from one address or to one tenant: read their answers, "
         "and wait.",
     ),
+    "slow_down": Code(429, "The session was refreshed too often within a minute: the token is good still, so wait."),
     "headers_too_large": Code(431, "Path and headers are larger than 16 kB, or more than 64."),
     "internal_error": Code(500, "Something went wrong here, and is in our log under the request's id."),
     "http_version_not_supported": Code(505, "The service speaks HTTP/1.1."),
     "too_busy": Code(503, "As many passwords wait to be checked as may. Try again shortly."),
+    "factor_unreadable": Code(
+        503, "The second factor was sealed under a secret key that the service does not have; it counts as no failure."
+    ),
     "unavailable": Code(503, "The database does not answer in time. Try again shortly."),
 }

@@ -292,6 +292,7 @@ EXAMPLES: dict[str, Example] = {
             user=_USER,
             password_changed_at=AT,
             failures=None,
+            known_failures=None,
             access=(_ACCESS,),
             keys=(_KEY,),
             sessions=(_SESSION,),
