@@ -26,8 +26,18 @@ class Shared(asyncio.Future[None]):
 class Batch:
     """Look-ups that wait for one statement, which is not sent yet. Awaited, it gives the answer."""
 
-    def __init__(self, carry: Carry, since_s: float, loop: asyncio.AbstractEventLoop, *, once: bool = False) -> None:
+    def __init__(
+        self,
+        carry: Carry,
+        since_s: float,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        once: bool = False,
+        most: int = MAX_NAMES,
+    ) -> None:
         self.carry = carry
+        self.most = most
+        """Names."""
         self.once = once
         """What takes is never asked again, whatever becomes of its lane: nobody knows whether it took."""
         self.since_s = since_s
@@ -44,7 +54,7 @@ class Batch:
 
     @property
     def is_full(self) -> bool:
-        return len(self.names) >= MAX_NAMES
+        return len(self.names) >= self.most
 
     def then(self, tell: Callable[[Batch], None]) -> None:
         """Called at once when it has ended or failed: to wake a task costs more. It must not raise."""

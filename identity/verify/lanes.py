@@ -13,7 +13,7 @@ from typing import Any
 
 from identity.db import Connection, settings_of
 from identity.errors import Unavailable
-from identity.verify.batch import Batch, Carry
+from identity.verify.batch import MAX_NAMES, Batch, Carry
 from identity.verify.lane import Lane
 from identity.verify.opening import CONNECT_S, connect
 from identity.verify.seen import Seen
@@ -58,14 +58,16 @@ class Lanes:
     def now_s(self) -> float:
         return self._loop.time()
 
-    def join(self, carry: Carry, names: Iterable[str], since_s: float, *, once: bool = False) -> Batch:
+    def join(
+        self, carry: Carry, names: Iterable[str], since_s: float, *, once: bool = False, most: int = MAX_NAMES
+    ) -> Batch:
         """The batch that will be sent next, once it is told to go; never one that is on its way. Unavailable when the
         lanes are closed."""
         if not self.is_open:
             raise Unavailable
         batch = self._joinable.get(carry)
         if batch is None or batch.is_full or abs(since_s - batch.since_s) > HEDGE_S:  # each has a second of its own
-            batch = self._new_batch(carry, since_s, once=once)
+            batch = self._new_batch(carry, since_s, once=once, most=most)
         for name in names:
             batch.names[name] = None
         if since_s < batch.since_s:
@@ -82,8 +84,8 @@ class Lanes:
             self._kicked = True
             self._loop.call_soon(self._kick)
 
-    def _new_batch(self, carry: Carry, since_s: float, *, once: bool = False) -> Batch:
-        batch = self._joinable[carry] = Batch(carry, since_s, self._loop, once=once)
+    def _new_batch(self, carry: Carry, since_s: float, *, once: bool = False, most: int = MAX_NAMES) -> Batch:
+        batch = self._joinable[carry] = Batch(carry, since_s, self._loop, once=once, most=most)
         self._queue.append(batch)
         self._open.add(batch)
         batch.then(self._open.discard)
@@ -130,7 +132,7 @@ class Lanes:
         """Who waits for it waits for what is sent next too, as if they had come now."""
         if batch.is_done or not self.is_open:
             return
-        again = self._new_batch(batch.carry, self.now_s)
+        again = self._new_batch(batch.carry, self.now_s, most=batch.most)
         again.names = dict(batch.names)
         again.then(lambda _: None if again.has_failed else batch.end(again.answer))
         self._kick()

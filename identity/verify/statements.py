@@ -146,6 +146,7 @@ SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_memoize": "off",
     "timezone": "UTC",
 }
 """A custom plan would cost ten times the look-up; and of few keys the indexes know all, whatever a planner guesses."""

@@ -21,6 +21,10 @@ from identity.verify.memory import Memory, Proof
 from identity.verify.statements import array
 from identity.verify.verdicts import Asked, Verdict, Verification, judge, verdict
 
+MAX_CHAINS = 32
+"""In one statement. Of fewer the server could read more in a second, but then the worker would wait while it reads, and
+it while the worker answers."""
+
 
 @dataclass(slots=True)
 class Question:
@@ -137,7 +141,7 @@ class Verifier:
         first, second = parse(texts[0]), parse(texts[1])
         if first is None or second is None:
             return None
-        batch = self.lanes.join(self._look_up, (first.id, second.id), self.lanes.now_s)
+        batch = self.lanes.join(self._look_up, (first.id, second.id), self.lanes.now_s, most=MAX_CHAINS)
         self.lanes.go()
         return Pair(batch, None, ((first, digests[0]), (second, digests[1])))
 
@@ -186,7 +190,7 @@ class Verifier:
         else:
             question.key = parse(question.text)
         if question.key is not None:
-            question.batch = self.lanes.join(self._look_up, (question.key.id,), since_s)
+            question.batch = self.lanes.join(self._look_up, (question.key.id,), since_s, most=MAX_CHAINS)
         elif question.name is not None:
             question.batch = self.lanes.join(self._look_up_imported, (question.name,), since_s)
         else:
