@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
-from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one
+from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one, tell_taken, visible
 from identity.api.plain import MAX_BYTES, Plain, read_asked
 from identity.api.problems import edge_headers
 from identity.api.protocol import AT_ONCE
@@ -22,7 +22,8 @@ from identity.api.request_id import request_id
 from identity.api.whole import HEAD_ENDS, WholeRequest
 from identity.api.whole import Head as KnownHead
 from identity.auth import Principal, whose
-from identity.verify import MALFORMED, Known, Verifier
+from identity.errors import Unavailable
+from identity.verify import Known, Taken, Verifier, judge
 from identity.verify.verifier import Pair, digest
 
 JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -67,14 +68,32 @@ class HotPath:
             service: Service = self.app.state.service
             known = service.verifier.pair(pair)
             caller = None if known is None else _allowed(known[0])
-            if known is None or known[1].is_limited or known[1] is MALFORMED:
+            if known is None:
                 self._start(asking, self._look_up)
             elif caller is None:
                 asking.request.hand_on()
             else:
                 service.usage.count(caller.tenant_id, known[0].key_id, "valid")
-                self._answer(asking, caller, tell_one(service, caller, known[1], asking.asked[0]))
+                self._tell(asking, caller, visible(caller, known[1]))
         except Exception as error:  # noqa: BLE001 - which the envelope tells
+            self._fail(asking, error)
+
+    def _tell(self, asking: Asking, caller: Principal, its: Known) -> None:
+        service: Service = self.app.state.service
+        [what] = asking.asked
+        code = judge(its, what)
+        if its.is_limited and code == "valid":
+            service.verifier.take_then(its, what.cost, what.costs, partial(self._told_taken, asking, caller, its))
+        else:
+            self._answer(asking, caller, tell_one(service, its, code))
+
+    def _told_taken(self, asking: Asking, caller: Principal, its: Known, taken: Taken | None) -> None:
+        if taken is None:
+            self._fail(asking, Unavailable())
+            return
+        try:
+            self._answer(asking, caller, tell_taken(self.app.state.service, its, taken))
+        except Exception as error:  # noqa: BLE001 - likewise
             self._fail(asking, error)
 
     def _start(self, asking: Asking, work: Callable[[Asking], Coroutine[Any, Any, None]]) -> None:

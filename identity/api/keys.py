@@ -99,27 +99,31 @@ async def tell(service: Service, caller: Principal, known: Sequence[Known], aske
     for its, what in zip(known, asked, strict=True):
         if len(told) % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)  # others need not wait for all of a large batch
-        if its.key_id and not caller.may_verify(its):
-            its = NOT_FOUND
+        its = visible(caller, its)
         code = judge(its, what)
         if its.is_limited and code == "valid":
             limited.append((len(told), its, what))
+            told.append(b"")
         else:
-            _count(service, its, code)
-        told.append(its.told(code))
+            told.append(tell_one(service, its, code))
     for (n, its, _), taken in zip(limited, await _take(service.verifier, limited), strict=True):
-        _count(service, its, taken.code)
-        told[n] = its.told_taken(taken)
+        told[n] = tell_taken(service, its, taken)
     return told
 
 
-def tell_one(service: Service, caller: Principal, its: Known, what: Asked) -> bytes:
-    """Likewise, of a key without limits, where no other tenant is asked for."""
-    if its.key_id and not caller.may_verify(its):
-        its = NOT_FOUND
-    code = judge(its, what)
+def visible(caller: Principal, its: Known) -> Known:
+    """What this caller may see of it."""
+    return its if not its.key_id or caller.may_verify(its) else NOT_FOUND
+
+
+def tell_one(service: Service, its: Known, code: str) -> bytes:
     _count(service, its, code)
     return its.told(code)
+
+
+def tell_taken(service: Service, its: Known, taken: Taken) -> bytes:
+    _count(service, its, taken.code)
+    return its.told_taken(taken)
 
 
 def _count(service: Service, its: Known, code: str) -> None:

@@ -70,8 +70,11 @@ class Known:
 
     def told_taken(self, taken: Taken) -> bytes:
         """The verdict of a good key, with what is left of its limits."""
-        credits, rate_limits = (json.dumps(each).encode() for each in (taken.credits, taken.rate_limits))
-        return self.told(taken.code)[: -len(_NOTHING_TAKEN)] + _TAKEN % (credits, rate_limits)
+        credits = _NULL if taken.credits is None else b"%d" % taken.credits
+        return self.told(taken.code)[: -len(_NOTHING_TAKEN)] + _TAKEN % (
+            credits,
+            json.dumps(taken.rate_limits).encode(),
+        )
 
 
 def _nothing(code: str) -> Known:

@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice, zip_longest
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from identity.errors import Unavailable
+from identity.verify.batch import Batch
 from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
 from identity.verify.statements import SLOTS
@@ -20,12 +22,13 @@ from identity.verify.statements import SLOTS
 PATIENCE_S = 0.7
 """How long a key may be held by somebody else before it is 503."""
 PAUSE_S = 0.002
+MAX_TAKES = 32
+"""In one statement: while it is carried out the worker would else have nothing to do."""
 MAX_TURNS = 8
 """Statements of one batch, each of which is a commit: nobody keeps all others waiting by asking for many costs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Whether there was enough of all, and what is left."""
 
     code: str
@@ -35,8 +38,7 @@ class Taken:
     """Of each its name, limit, what remains, and after how many seconds the first of what was taken is given back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Those who ask the same of one key are one row of the statement, and told how many of them there is room for."""
 
     tenant_id: str
@@ -49,8 +51,7 @@ class Ask:
         return {**key, "cost": self.cost, "costs": dict(self.costs), "times": times}
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What the statement says of one Ask."""
 
     granted: int
@@ -89,42 +90,82 @@ class Room:
         return {"name": window["name"], "limit": window["limit"], "remaining": left, "reset_s": max(ceil(ends_s), 0)}
 
 
+@dataclass(slots=True, eq=False)
+class Taking:
+    """One who asks, until it is told."""
+
+    ask: Ask
+    since_s: float
+    tell: Callable[[Taken | None], None]
+    name: str = ""
+    """In the batch that it has joined."""
+    is_over: bool = False
+
+
 class Limits:
     """Takes for all verifications of a worker, over its lanes."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
+        self._loop = asyncio.get_running_loop()
         self._names = map(str, count())
-        self._asked: dict[str, Ask] = {}
+        self._asked: dict[str, Taking] = {}
 
-    async def take(self, tenant_id: str, key_id: str, cost: int, costs: Mapping[str, int], since_s: float) -> Taken:
+    async def take(self, ask: Ask, since_s: float) -> Taken:
         """All limits or none. Unavailable where nobody knows whether it took."""
-        ask = Ask(tenant_id, key_id, cost, tuple(sorted(costs.items())))
-        while (taken := await self._try(ask)) is None:
-            if self._lanes.now_s - since_s >= PATIENCE_S:
-                raise Unavailable
-            await asyncio.sleep(PAUSE_S)
+        told: asyncio.Future[Taken | None] = self._loop.create_future()
+        taking = self.take_then(ask, since_s, told.set_result)
+        try:
+            taken = await told
+        finally:
+            self._end(taking)
+        if taken is None:
+            raise Unavailable
         return taken
 
-    async def _try(self, ask: Ask) -> Taken | None:
-        """None where somebody else has the key's row."""
-        name = next(self._names)
-        self._asked[name] = ask
+    def take_then(self, ask: Ask, since_s: float, tell: Callable[[Taken | None], None]) -> Taking:
+        """Likewise, for who is told without a task, which costs more; None where it would be Unavailable."""
+        taking = Taking(ask, since_s, tell)
+        self._join(taking)
+        return taking
+
+    def _join(self, taking: Taking) -> None:
+        if taking.is_over:
+            return
+        taking.name = next(self._names)
+        self._asked[taking.name] = taking
         try:
-            batch = self._lanes.join(self._take, (name,), self._lanes.now_s, once=True)
+            batch = self._lanes.join(self._take, (taking.name,), self._lanes.now_s, once=True, most=MAX_TAKES)
+        except Unavailable:
+            self._tell(taking, None)
+        else:
+            batch.then(partial(self._told, taking))
             self._lanes.go()
-            dealt: dict[str, Taken] = await batch
-        finally:
-            del self._asked[name]
-        return dealt.get(name)
+
+    def _told(self, taking: Taking, batch: Batch) -> None:
+        taken = None if batch.has_failed else batch.answer.get(taking.name)
+        self._asked.pop(taking.name, None)
+        if taken is None and not batch.has_failed and self._lanes.now_s - taking.since_s < PATIENCE_S:
+            self._loop.call_later(PAUSE_S, self._join, taking)  # somebody else had the key's row
+        else:
+            self._tell(taking, taken)
+
+    def _tell(self, taking: Taking, taken: Taken | None) -> None:
+        if not taking.is_over:
+            self._end(taking)
+            taking.tell(taken)
+
+    def _end(self, taking: Taking) -> None:
+        taking.is_over = True
+        self._asked.pop(taking.name, None)
 
     async def _take(self, names: list[str]) -> dict[str, Taken]:
         """For whoever still waits when it is sent: who was told 503 meanwhile takes nothing. Of those who ask for
         different costs of one key but so many have their turn; the others ask again."""
         asking: dict[Ask, list[str]] = defaultdict(list)
         for name in names:
-            if its := self._asked.get(name):
-                asking[its].append(name)
+            if taking := self._asked.get(name):
+                asking[taking.ask].append(name)
         found: dict[str, Taken] = {}
         for asks in islice(_in_turn(asking), MAX_TURNS):
             waiting = {its: [name for name in asking[its] if name in self._asked] for its in asks}

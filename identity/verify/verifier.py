@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
@@ -16,7 +16,7 @@ from identity.verify.batch import MAX_NAMES, Batch
 from identity.verify.known import MALFORMED, NOT_FOUND, Known, known
 from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
-from identity.verify.limits import Limits, Taken
+from identity.verify.limits import Ask, Limits, Taken
 from identity.verify.memory import Memory, Proof
 from identity.verify.statements import array
 from identity.verify.verdicts import Asked, Verdict, Verification, judge, verdict
@@ -90,7 +90,13 @@ class Verifier:
 
     async def take(self, known: Known, cost: int, costs: Mapping[str, int]) -> Taken:
         """From what limits a key that is good for all else. Unavailable where nobody knows whether it took."""
-        return await self.limits.take(known.tenant_id, known.key_id, cost, costs, self.lanes.now_s)
+        return await self.limits.take(_ask_of(known, cost, costs), self.lanes.now_s)
+
+    def take_then(
+        self, known: Known, cost: int, costs: Mapping[str, int], tell: Callable[[Taken | None], None]
+    ) -> None:
+        """Likewise, for who is told without a task; None where nobody knows."""
+        self.limits.take_then(_ask_of(known, cost, costs), self.lanes.now_s, tell)
 
     async def look_up(self, text: str) -> Known:
         """The key and its chain. Unavailable within a second where the database does not answer."""
@@ -248,6 +254,10 @@ class Verifier:
             for counter, changes in cast("list[tuple[bytes, bytes]]", await ask(b"changes", array(moved))):
                 proved |= self.memory.learn(counter, json.loads(changes), self.lanes.now_s)
         return Proof(proved, float(cast("bytes", clock_s)))
+
+
+def _ask_of(known: Known, cost: int, costs: Mapping[str, int]) -> Ask:
+    return Ask(known.tenant_id, known.key_id, cost, tuple(sorted(costs.items())))
 
 
 def digest(text: str) -> bytes:

@@ -62,7 +62,8 @@ async def issued(org: Organisation, **limits: Any) -> IssuedKey:
 
 
 async def take(limits: Limits, key: IssuedKey, cost: int = 1, **costs: int) -> Taken:
-    return await limits.take(key.tenant_id, key.id, cost, costs, limits._lanes.now_s)
+    ask = Ask(key.tenant_id, key.id, cost, tuple(sorted(costs.items())))
+    return await limits.take(ask, limits._lanes.now_s)
 
 
 async def codes(*taking: Any) -> dict[str, int]:
