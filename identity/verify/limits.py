@@ -7,7 +7,6 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice, zip_longest
 from math import ceil
@@ -90,16 +89,12 @@ class Room(NamedTuple):
         return {"name": window["name"], "limit": window["limit"], "remaining": left, "reset_s": max(ceil(ends_s), 0)}
 
 
-@dataclass(slots=True, eq=False)
-class Taking:
+class Taking(NamedTuple):
     """One who asks, until it is told."""
 
     ask: Ask
     since_s: float
-    tell: Callable[[Taken | None], None]
-    name: str = ""
-    """In the batch that it has joined."""
-    is_over: bool = False
+    tell: Callable[[Taken | None], object]
 
 
 class Limits:
@@ -114,50 +109,34 @@ class Limits:
     async def take(self, ask: Ask, since_s: float) -> Taken:
         """All limits or none. Unavailable where nobody knows whether it took."""
         told: asyncio.Future[Taken | None] = self._loop.create_future()
-        taking = self.take_then(ask, since_s, told.set_result)
-        try:
-            taken = await told
-        finally:
-            self._end(taking)
+        self.take_then(ask, since_s, lambda taken: told.done() or told.set_result(taken))
+        taken = await told
         if taken is None:
             raise Unavailable
         return taken
 
-    def take_then(self, ask: Ask, since_s: float, tell: Callable[[Taken | None], None]) -> Taking:
+    def take_then(self, ask: Ask, since_s: float, tell: Callable[[Taken | None], object]) -> None:
         """Likewise, for who is told without a task, which costs more; None where it would be Unavailable."""
-        taking = Taking(ask, since_s, tell)
-        self._join(taking)
-        return taking
+        self._join(Taking(ask, since_s, tell))
 
     def _join(self, taking: Taking) -> None:
-        if taking.is_over:
-            return
-        taking.name = next(self._names)
-        self._asked[taking.name] = taking
+        name = next(self._names)
         try:
-            batch = self._lanes.join(self._take, (taking.name,), self._lanes.now_s, once=True, most=MAX_TAKES)
+            batch = self._lanes.join(self._take, (name,), self._lanes.now_s, once=True, most=MAX_TAKES)
         except Unavailable:
-            self._tell(taking, None)
+            taking.tell(None)
         else:
-            batch.then(partial(self._told, taking))
+            self._asked[name] = taking
+            batch.then(partial(self._told, name))
             self._lanes.go()
 
-    def _told(self, taking: Taking, batch: Batch) -> None:
-        taken = None if batch.has_failed else batch.answer.get(taking.name)
-        self._asked.pop(taking.name, None)
+    def _told(self, name: str, batch: Batch) -> None:
+        taking = self._asked.pop(name)
+        taken = None if batch.has_failed else batch.answer.get(name)
         if taken is None and not batch.has_failed and self._lanes.now_s - taking.since_s < PATIENCE_S:
             self._loop.call_later(PAUSE_S, self._join, taking)  # somebody else had the key's row
         else:
-            self._tell(taking, taken)
-
-    def _tell(self, taking: Taking, taken: Taken | None) -> None:
-        if not taking.is_over:
-            self._end(taking)
             taking.tell(taken)
-
-    def _end(self, taking: Taking) -> None:
-        taking.is_over = True
-        self._asked.pop(taking.name, None)
 
     async def _take(self, names: list[str]) -> dict[str, Taken]:
         """For whoever still waits when it is sent: who was told 503 meanwhile takes nothing. Of those who ask for

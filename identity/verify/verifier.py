@@ -93,7 +93,7 @@ class Verifier:
         return await self.limits.take(_ask_of(known, cost, costs), self.lanes.now_s)
 
     def take_then(
-        self, known: Known, cost: int, costs: Mapping[str, int], tell: Callable[[Taken | None], None]
+        self, known: Known, cost: int, costs: Mapping[str, int], tell: Callable[[Taken | None], object]
     ) -> None:
         """Likewise, for who is told without a task; None where nobody knows."""
         self.limits.take_then(_ask_of(known, cost, costs), self.lanes.now_s, tell)

@@ -404,3 +404,11 @@ def judge(model: Model, at_s: float, cost: int, costs: dict[str, int], taken: Ta
     for limit, told in zip((BURST, SLOW), taken.rate_limits, strict=True):
         assert told["remaining"] <= limit["limit"] - model.within(limit, at_s, limit["window_s"])
         assert 0 <= told["reset_s"] <= limit["window_s"] * (1 + 1 / SLOTS) + 1
+
+
+async def test_once_it_is_closed_nobody_waits(settings: Settings) -> None:
+    told: list[Taken | None] = []
+    async with worker(settings, size=1) as (_, limits):
+        pass
+    limits.take_then(Ask("acme", "key", 1, ()), 0, told.append)
+    assert told == [None]

@@ -140,6 +140,17 @@ async def test_without_a_proof_it_is_told_to_come_again(
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
 
 
+async def test_where_nobody_knows_whether_it_took_it_is_told_to_come_again(
+    hot: HotPath, org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = NewAppKey(name="three", credits=Credits(remaining=3))
+    key = (await org.stores.app_keys.issue(org.id, "shop", new)).key
+    lanes = hot.app.state.service.verifier.limits._lanes
+    monkeypatch.setattr(lanes, "_kick", lambda: [batch.fail() for batch in [*lanes._open]])
+    answer = await send_whole(hot, VERIFY, usual(org.admin_key.key), asking(key))
+    assert (answer.status, answer.body["code"]) == (503, "unavailable")
+
+
 async def test_a_bug_in_one_answer_is_its_own_500_and_nobody_elses(
     hot: HotPath, org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
