@@ -109,7 +109,12 @@ class Limits:
     async def take(self, ask: Ask, since_s: float) -> Taken:
         """All limits or none. Unavailable where nobody knows whether it took."""
         told: asyncio.Future[Taken | None] = self._loop.create_future()
-        self.take_then(ask, since_s, lambda taken: told.done() or told.set_result(taken))
+
+        def tell(taken: Taken | None) -> None:
+            if not told.done():
+                told.set_result(taken)
+
+        self.take_then(ask, since_s, tell)
         taken = await told
         if taken is None:
             raise Unavailable
