@@ -140,6 +140,17 @@ async def test_without_a_proof_it_is_told_to_come_again(
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
 
 
+async def test_what_is_refused_before_takes_nothing(hot: HotPath, org: Organisation) -> None:
+    new = NewAppKey(name="one", credits=Credits(remaining=1))
+    key = (await org.stores.app_keys.issue(org.id, "shop", new)).key
+    lacking = json.dumps({"key": key, "scopes": ["orders:write"]}).encode()
+    answers = [await send_whole(hot, VERIFY, usual(org.admin_key.key), body) for body in (lacking, asking(key))]
+    assert [(each.body["code"], each.body["credits"]) for each in answers] == [
+        ("insufficient_scope", None),
+        ("valid", 0),
+    ]
+
+
 async def test_where_nobody_knows_whether_it_took_it_is_told_to_come_again(
     hot: HotPath, org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
