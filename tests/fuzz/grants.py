@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tests.fuzz import people
 from tests.fuzz.lives import must_match
-from tests.fuzz.model import SOME, App, Fields, Key, Record, Refused, Tenant, World, covered, living, merged
+from tests.fuzz.model import SOME, App, Fields, Key, Record, Refused, Tenant, World, covered, living, may_manage, merged
 from tests.fuzz.nouns import Condition
 
 MANAGEMENT = {"*", "keys:verify", "keys:verify/shop", "users:read", "audit:read"}
@@ -14,7 +14,10 @@ MANAGEMENT = {"*", "keys:verify", "keys:verify/shop", "users:read", "audit:read"
 PREFIXES = {"secret": "isk", "public": "ipk", "restricted": "irk", "service": "isv"}
 
 
-def grant(tenant: Tenant, app: App, user_id: str, condition: Condition) -> tuple[Record, int]:
+def grant(
+    tenant: Tenant, app: App, user_id: str, condition: Condition, scopes: list[str] | None = None
+) -> tuple[Record, int]:
+    """Without scopes those that are there stay. More rank than before ends a reset that whoever had it made."""
     if living(tenant.users, user_id) is None:
         raise Refused(404, "user_not_found")
     access = app.access.get(user_id)
@@ -22,13 +25,23 @@ def grant(tenant: Tenant, app: App, user_id: str, condition: Condition) -> tuple
         if condition not in ("none", "absent"):
             raise Refused(412, "precondition_failed")
         ids = {"tenant_id": tenant.id, "app_id": app.id, "user_id": user_id}
-        app.access[user_id] = Record({**ids, "status": "active", "revoked_at": None})
+        app.access[user_id] = Record({**ids, "status": "active", "revoked_at": None, "scopes": []})
+        _give(tenant, app.access[user_id], scopes)
         return app.access[user_id], 201
     if condition == "absent":
         raise Refused(412, "precondition_failed")
     must_match(condition, access)
     access.fields |= {"status": "active", "revoked_at": None}
+    _give(tenant, access, scopes)
     return access, 200
+
+
+def _give(tenant: Tenant, access: Record, scopes: list[str] | None) -> None:
+    had = access.fields["scopes"]
+    access.fields["scopes"] = had if scopes is None else scopes
+    rises = not all(may_manage(had, scope) for scope in access.fields["scopes"])
+    if access.fields["app_id"] == "identity" and rises:
+        tenant.resets.pop(access.fields["user_id"], None)
 
 
 def find_access(tenant: Tenant, app: App, user_id: str) -> Record:

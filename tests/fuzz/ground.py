@@ -129,14 +129,17 @@ class Ground(RuleBasedStateMachine):
         target = place.target("write", platform_only=True, reaches_tombstone=verb == "restore")
         return self.driver.call(who, target, "POST", f"{place.path}/{verb}", effect)[1]
 
-    def grant_to(self, who: Caller, t: int, a: int, user_id: str, c: Condition = "none") -> None:
+    def grant_to(
+        self, who: Caller, t: int, a: int, user_id: str, c: Condition = "none", scopes: list[str] | None = None
+    ) -> None:
         self.driver.call(
             who,
             self.target(t, a, "users:write"),
             "PUT",
             self.path(t, a, f"users/{user_id}"),
-            lambda told: grants.grant(*self.app(t, a), user_id, c),
+            lambda told: grants.grant(*self.app(t, a), user_id, c, scopes),
             headers=self.driver.conditional(self.access(t, a, user_id), c),
+            **({} if scopes is None else {"json": {"scopes": scopes}}),
         )
 
     def revoke_from(

@@ -123,7 +123,7 @@ class Key(Record):
 
 @dataclass
 class Failures:
-    """In a row, of one user."""
+    """In a row, of one user, by one who has a credential or by one who has none."""
 
     n: int
     failed_at_s: float
@@ -140,9 +140,10 @@ class Tenant(Record):
     users: dict[str, Record] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
-    """By user, as are resets and failures."""
+    """By user, as are resets."""
     resets: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Failures] = field(default_factory=dict)
+    """By user, and by user with a credential."""
     skipped_s: float = 0.0
 
     @property
@@ -213,6 +214,11 @@ def has_passed(at: str | None) -> bool:
 
 def covered(granted: Iterable[str], scope: str) -> bool:
     return any(each in ("*", scope) or (each.endswith(":*") and scope.startswith(each[:-1])) for each in granted)
+
+
+def may_manage(held: Iterable[str], scope: str) -> bool:
+    """Write includes read, and all apps one."""
+    return bool({"*", scope, scope.replace(":read", ":write"), scope.partition("/")[0]} & set(held))
 
 
 def living(records: Mapping[str, Record], id: str) -> Record | None:

@@ -45,21 +45,26 @@ def may_use(tenant: Tenant, app_id: str, user_id: str) -> bool:
     return all(link is not None and link.status == "active" for link in links)
 
 
-def is_paused(tenant: Tenant, user_id: str) -> bool:
-    known = tenant.failures.get(user_id)
+def with_credential(user_id: str) -> str:
+    """By which name failures count of who calls for that user with one: apart from those of whoever signs in."""
+    return f"{user_id}, with a credential"
+
+
+def is_paused(tenant: Tenant, name: str) -> bool:
+    known = tenant.failures.get(name)
     return known is not None and known.paused_until_s > tenant.now_s
 
 
-def count_failure(tenant: Tenant, user_id: str) -> None:
+def count_failure(tenant: Tenant, name: str) -> None:
     """Not during a pause, and not together with those that lie further back than the window."""
-    if is_paused(tenant, user_id):
+    if is_paused(tenant, name):
         return
     lockout = tenant.fields["settings"].get("lockout", LOCKOUT)
-    known, now_s = tenant.failures.get(user_id), tenant.now_s
+    known, now_s = tenant.failures.get(name), tenant.now_s
     is_old = known is None or known.last_s < now_s - lockout["window_s"]
     n = 1 if is_old or known is None else known.n + 1
     pause_s = min(LONGEST_PAUSE_S, lockout["pause_s"] * 2 ** max(0, n - lockout["failures"]))
-    tenant.failures[user_id] = Failures(n, now_s, now_s + pause_s if n >= lockout["failures"] else 0.0)
+    tenant.failures[name] = Failures(n, now_s, now_s + pause_s if n >= lockout["failures"] else 0.0)
 
 
 def find_session(world: World, session: Session) -> App | None:
@@ -124,15 +129,17 @@ def set_password(tenant: Tenant, user_id: str, password: str) -> list[str]:
         raise NOBODY
     tenant.passwords[user_id] = password
     tenant.resets.pop(user_id, None)
-    tenant.failures.pop(user_id, None)
+    for name in (user_id, with_credential(user_id)):
+        tenant.failures.pop(name, None)
     return end_all(tenant, user_id)
 
 
 def change_password(tenant: Tenant, user_id: str, old: str, password: str) -> list[str]:
     if living(tenant.users, user_id) is None:
         raise NOBODY
-    if tenant.passwords.get(user_id) != old or is_paused(tenant, user_id):
-        count_failure(tenant, user_id)
+    name = with_credential(user_id)
+    if tenant.passwords.get(user_id) != old or is_paused(tenant, name):
+        count_failure(tenant, name)
         raise Refused(403, "old_password_wrong")
     return set_password(tenant, user_id, password)
 

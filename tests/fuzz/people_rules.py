@@ -65,12 +65,19 @@ class PeopleRules(PeopleSeen):
 
     @rule(t=pools.tenants, user_id=pools.people, guesses=pools.guesses)
     def guess(self, t: int, user_id: str, guesses: list[tuple[str, int]]) -> None:
-        """By one name and another, at once or later, and then as they should."""
+        """By one name and another, with a credential or without, at once or later, and then as they should."""
         for name, seconds in guesses:
-            self.sign_in_as(t, 0, user_id, name, "wrong")
+            self.try_password(t, user_id, name, "wrong")
             self.skip(t, seconds)
         self.must_be_counted(t, user_id)
-        self.sign_in_as(t, 0, user_id, "username", "right")
+        for name in ("username", guesses[-1][0]):
+            self.try_password(t, user_id, name, "right")
+
+    def try_password(self, t: int, user_id: str, name: str, which: str) -> None:
+        if name == pools.WITH_CREDENTIAL:
+            self.change_once(("own", 0), t, user_id, which, pools.PASSWORDS[0])
+        else:
+            self.sign_in_as(t, 0, user_id, name, which)
 
     def must_be_counted(self, t: int, user_id: str) -> None:
         """As whoever asks for all that is held on a person is told."""
@@ -78,8 +85,9 @@ class PeopleRules(PeopleSeen):
         if not tenant.is_deleted and living(tenant.users, user_id):
             path = f"/v1/tenants/{tenant.id}/users/{user_id}/export"
             answer = self.service.run(self.driver.send(PLATFORM, tenant.id, "GET", path, hasty=next(self.turns)))
-            told, known = answer.json()["failures"], tenant.failures.get(user_id)
-            assert (told and told["failures"]) == (known and known.n), f"{known} expected, not {told}"
+            for member, name in (("failures", user_id), ("known_failures", people.with_credential(user_id))):
+                told, known = answer.json()[member], tenant.failures.get(name)
+                assert (told and told["failures"]) == (known and known.n), f"{name}: {known} expected, not {told}"
 
     def sign_in_as(self, t: int, a: int, user_id: str, name: str, which: str) -> None:
         tenant = self.tenant(t)
@@ -177,6 +185,9 @@ class PeopleRules(PeopleSeen):
 
     @rule(by=pools.admins, t=pools.tenants, user_id=pools.people, which=pools.which_password, password=pools.passwords)
     def change_password(self, by: By, t: int, user_id: str, which: str, password: str) -> None:
+        self.change_once(by, t, user_id, which, password)
+
+    def change_once(self, by: By, t: int, user_id: str, which: str, password: str) -> None:
         old = self.password(self.tenant(t), user_id, which)
 
         def effect(told: Fields) -> tuple[None, int]:
@@ -191,8 +202,17 @@ class PeopleRules(PeopleSeen):
     def forget(self, by: By, t: int, user_id: str, password: str) -> None:
         """And set another, by a token that was sent; twice."""
         self.make_reset(by, t, user_id)
-        self.redeem(t, password)
-        self.redeem(t, password)
+        self.redeem_last(t, password)
+        self.redeem_last(t, password)
+
+    @rule(t=pools.tenants, user_id=pools.people, ranks=pools.ranks, password=pools.passwords)
+    def rise(self, t: int, user_id: str, ranks: list[list[str] | None], password: str) -> None:
+        """Or fall, with a token that was sent before the last time."""
+        for scopes in ranks[:-1]:
+            self.grant_to(PLATFORM, t, 2, user_id, scopes=scopes)
+        self.make_reset(("own", 0), t, user_id)
+        self.grant_to(PLATFORM, t, 2, user_id, scopes=ranks[-1])
+        self.redeem_last(t, password)
 
     def make_reset(self, by: By, t: int, user_id: str) -> None:
         def effect(told: Fields) -> tuple[None, int]:
@@ -208,6 +228,9 @@ class PeopleRules(PeopleSeen):
 
     @rule(t=pools.tenants, password=pools.passwords)
     def redeem(self, t: int, password: str) -> None:
+        self.redeem_last(t, password)
+
+    def redeem_last(self, t: int, password: str) -> None:
         """What was made last, there or elsewhere."""
         body = {"token": self.last_reset, "password": password}
         answer = self.service.run(self.public(t, f"/v1/tenants/{self.ids[t]}/password-reset", json=body))

@@ -183,7 +183,7 @@ LOCKOUTS: list[Fields] = [{"failures": n, "window_s": 900, "pause_s": 60} for n 
 logins = st.sampled_from(["username", "USERNAME", "email", "EMAIL"])
 passwords = st.sampled_from(PASSWORDS)
 which_password = st.sampled_from(["right", "right", "right", "wrong"])
-tokens = st.sampled_from([1, 1, 1, 1, 2, 2, 3])
+tokens = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 5])
 """Counted from the last."""
 times = st.sampled_from([1, 2])
 is_its = st.sampled_from([True, True, True, True, True, False])
@@ -191,10 +191,16 @@ people = st.sampled_from(["ana", "ana", "ana", "bob", "bob", "eve"])
 peoples_apps = st.sampled_from([0, 0, 0, 2, 2, 1])
 admins = st.sampled_from([*[("own", 0)] * 5, ("platform", 0), ("other", 0)])
 LONGER_THAN_A_PAUSE_S = 1300
-guesses = st.lists(st.tuples(logins, st.sampled_from([0, 0, 0, 70, 130, 1300])), min_size=1, max_size=5)
+WITH_CREDENTIAL = "by whoever has a credential"
+guesses_by = st.one_of(logins, st.just(WITH_CREDENTIAL))
+guesses = st.lists(st.tuples(guesses_by, st.sampled_from([0, 0, 0, 70, 130, 1300])), min_size=1, max_size=5)
 """And how long after each: for longer than the shortest pause, and than the window."""
 uses = st.lists(st.tuples(tokens, times, is_its, st.sampled_from([0, 0, 0, 12])), min_size=1, max_size=5)
 """And how long after each: for longer than a lost answer is told again."""
+ranks = st.lists(
+    st.sampled_from([None, [], ["users:read"], ["users:write"], ["audit:read", "users:read"]]), min_size=1, max_size=3
+)
+"""One after the other; None says nothing about them."""
 PAUSES = ["suspend tenant", "disable app"]
 ways_out = _some(["suspend", "delete", "revoke", "revoke", "lock", *PAUSES])
 who_leaves = st.sampled_from([0, 0, 1])
