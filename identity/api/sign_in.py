@@ -22,11 +22,14 @@ from identity.passwords import Holder, Password
 from identity.sessions import NewSession, Successor
 from identity.sign_ins import Rate
 from identity.stores import LIFETIMES, Stores
+from identity.tenants import PLATFORM, TenantSettings
 
 table = Table("sessions")
 
 ACTOR = "sign-in"
 MAX_USER_AGENT_CHARS = 500
+NOWHERE_DIGITS = 4
+"""Hexadecimal: 65,536 names, of which each is new to whoever tries a few."""
 
 Login = Annotated[str, StringConstraints(min_length=1, max_length=320)]
 AskedScope = Annotated[str, StringConstraints(max_length=4000, pattern=r"^([!#-\[\]-~]+( [!#-\[\]-~]+)*)?$")]
@@ -79,7 +82,7 @@ async def sign_in(service: Service, request: Request, body: SignIn) -> Answer:
         await _rehash(service, stores, holder, password)
         found = await _begin(service, stores, holder, request, body)
     if found is None:
-        await note_failure(service, stores, holder, body.login)
+        await note_failure(service, stores, holder, tenant_id, body.login)
         raise SignInFailed
     return Answer(201, await signed_in(service, found), location_of(found))
 
@@ -139,11 +142,15 @@ async def is_right(service: Service, holder: Holder | None, password: str, *, by
     return matches and holder is not None and not holder.is_paused
 
 
-async def note_failure(service: Service, stores: Stores, holder: Holder | None, login: str) -> None:
-    """Of whoever it was meant for; of nobody likewise, since to write takes time."""
-    if holder is not None:
-        name = holder.user_id or "#" + _blind(service, f"login {canonical(login)}").hex()
-        await count_failure(stores, holder, name)
+async def note_failure(service: Service, stores: Stores, holder: Holder | None, tenant_id: str, login: str) -> None:
+    """Of whoever it was meant for; of nobody likewise, since to write takes time. Of a tenant that there is not it is
+    the platform's, under one of so few names that no stranger fills a table with them; nobody reads it."""
+    name = f"login {canonical(login)}"
+    if holder is None:
+        name = "#" + _blind(service, f"tenant {tenant_id} {name}").hex()[:NOWHERE_DIGITS]
+        await stores.sign_ins.failed(PLATFORM, name, **TenantSettings().lockout.model_dump())
+    else:
+        await count_failure(stores, holder, holder.user_id or "#" + _blind(service, name).hex())
 
 
 def user_agent_of(request: Request) -> str:

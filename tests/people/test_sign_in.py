@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from identity.db import sessions
+from identity.db.sessions import in_scope
+from identity.passwords import FIND
 from identity.sessions import NewSession
+from identity.sign_ins import FAILED, TAKE
 from identity.stores import LIFETIMES
 from identity.user_apps import Grant
 from identity.users import NewUser, UserChanges
@@ -106,16 +112,51 @@ WRONG: dict[str, tuple[Prepare | None, dict[str, Any]]] = {
 }
 
 
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What this test has run; and whether it wrote what it should."""
+    ran: list[str] = []
+    mine = ContextVar[bool]("mine", default=False)
+    mine.set(True)
+    execute = sessions._execute
+
+    async def recording(connection: Any, statement: str, *given: Any) -> list[Any]:
+        found = await execute(connection, statement, *given)
+        if mine.get():  # sweeps go on beside it
+            ran.append(statement)
+            assert found or statement == in_scope(FIND)
+        return found
+
+    monkeypatch.setattr(sessions, "_execute", recording)
+    return ran
+
+
 @pytest.mark.parametrize("what", WRONG)
-async def test_whatever_is_wrong_the_answer_is_the_same(people: People, database: Database, what: str) -> None:
+async def test_whatever_is_wrong_the_answer_is_the_same_and_comes_of_the_same_statements(
+    people: People, platform_key: str, database: Database, statements: list[str], what: str
+) -> None:
+    """In the same order: by how long it took nobody should tell either."""
     wrong = await people.sign_in("wrong")
+    assert statements == [in_scope(TAKE, role="identity_platform"), in_scope(FIND), in_scope(FAILED)]
     prepare, given = WRONG[what]
     if prepare:
         await prepare(people, database)
+    ran = statements[:3]
+    statements.clear()
     answer = await people.sign_in(**given)
     assert told(answer) == (401, "sign_in_failed")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert (answer.content, answer.headers) == (wrong.content, wrong.headers)
+    assert statements == ran
+
+
+async def test_of_tenants_that_there_are_not_no_more_is_kept_than_of_a_few_names(
+    people: People, platform_key: str, database: Database
+) -> None:
+    await people.sign_in(path="/v1/tenants/nowhere/sessions")
+    names = execute(database.admin_url, "SELECT name FROM identity.sign_in_failures WHERE tenant_id = 'platform'")
+    assert names
+    assert all(re.fullmatch("#[0-9a-f]{4}", name) for (name,) in names)
 
 
 @pytest.mark.parametrize("body", [{}, {"login": 1}, {"totp": "1"}, {"password": "x" * 257}, {"scope": "a  b"}])
