@@ -72,6 +72,7 @@ class PeopleRules(PeopleSeen):
         self.must_be_counted(t, user_id)
         for name in ("username", guesses[-1][0]):
             self.try_password(t, user_id, name, "right")
+        self.must_be_counted(t, user_id)
 
     def try_password(self, t: int, user_id: str, name: str, which: str) -> None:
         if name == pools.WITH_CREDENTIAL:
@@ -182,6 +183,7 @@ class PeopleRules(PeopleSeen):
             return None, 200
 
         self.act(by, t, "PUT", f"users/{user_id}/password", effect, json={"password": password})
+        self.must_be_counted(t, user_id)
 
     @rule(by=pools.admins, t=pools.tenants, user_id=pools.people, which=pools.which_password, password=pools.passwords)
     def change_password(self, by: By, t: int, user_id: str, which: str, password: str) -> None:
