@@ -88,6 +88,22 @@ async def test_a_new_password_ends_the_pause(strict: People) -> None:
     assert (await strict.sign_in()).status_code == 201
 
 
+@pytest.mark.parametrize("by", ["an admin", "the sweep"])
+async def test_who_is_given_the_id_of_somebody_who_was_purged_has_none_of_their_failures(
+    people: People, database: Database, by: str
+) -> None:
+    stores, id = people.org.stores, people.org.id
+    for name in ("ana", "=ana", "anab"):
+        await stores.sign_ins.failed(id, name, failures=1, window_s=900, pause_s=600)
+    await stores.users.delete(id, "ana")
+    if by == "an admin":
+        await stores.users.purge(id, "ana", after_s=0)
+    else:
+        await stores.users.sweep(after=id[:-1], limit=10, after_s=0, tenants=1)
+    names = execute(database.admin_url, "SELECT name FROM identity.sign_in_failures WHERE tenant_id = %s", id)
+    assert names == [("anab",)]
+
+
 async def test_one_address_may_try_so_often_on_all_workers_and_whomever(people: People, settings: Settings) -> None:
     few = settings.model_copy(update={"sign_ins_per_address": 3, "trusted_proxies": ("192.0.2.0/24",)})
     async with worker(few, "192.0.2.7") as one, worker(few, "192.0.2.7") as two:
