@@ -432,6 +432,14 @@ async def test_own_guesses_at_our_own_api_count_apart_from_those_of_strangers(
     assert told(await act(people, factor["id"], "remove", ana, **good)) == WRONG_CODE, "in a pause"
 
 
+async def test_who_has_a_credential_may_try_codes_only_so_often(people: People, settings: Settings) -> None:
+    few = settings.model_copy(update={"sign_ins_per_address": 1})
+    async with worker(few) as client:
+        admin, none = Api(client, people.org.admin.key), f"{people.ana}/factors/none"
+        tried = [await admin.post(f"{none}/{verb}", {"totp": "000000"}) for verb in ("confirm", "confirm", "remove")]
+    assert [answer.status_code for answer in tried] == [404, 429, 429]
+
+
 async def test_another_tenant_sees_nothing(people: People, other_org: Organisation) -> None:
     factor, token = await confirmed(people), await people.challenge()
     for path in ("factors", f"factors/{factor['id']}"):
