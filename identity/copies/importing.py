@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, BinaryIO
 
-from identity import migrate
+from identity import migrate, password_hashes
 from identity.copies.lines import FORMAT, NOTHING, SALT_BYTES, Lines, Tallies, key_of, open_line, split
 from identity.copies.secrets import FACTORS, FactorSecrets
 from identity.copies.store import CopyStore
@@ -19,6 +19,7 @@ from identity.db import Rollback
 from identity.errors import StartError
 from identity.stores import Stores
 
+PASSWORDS = "passwords"
 BATCH_ROWS, BATCH_BYTES = 500, 1 << 22
 _ROW = re.compile(rb'\{"table":"(\w+)","row":(.*)', re.DOTALL)
 NO_COPY = "This is no copy of a tenant: it must be a file that `identity tenants export` wrote."
@@ -79,7 +80,10 @@ class Import:
             self.tallies.add(line, table)
             if table == FACTORS:
                 secrets = self.factors.sealed(row, secrets)
-            yield table, row if secrets == NOTHING else row[:-1] + b"," + secrets[1:]
+            row = row if secrets == NOTHING else row[:-1] + b"," + secrets[1:]
+            if table == PASSWORDS:
+                _judge(row, self._lines)
+            yield table, row
 
 
 def _head(line: bytes) -> dict[str, Any]:
@@ -112,6 +116,16 @@ def _must_be_known(head: dict[str, Any]) -> None:
     if not known or head["schema"] > ours:
         told = f"{head['schema']}; this one is at {ours}"
         raise StartError(f"This copy was written by a newer version ({told}): update this one first.")
+
+
+def _judge(row: bytes, lines: Lines) -> None:
+    """As a hash that is set: an older version may take what this one does not, and whoever has the passphrase may write
+    anything."""
+    try:
+        password_hashes.judge(str(json.loads(row)["hash"]))
+    except (KeyError, ValueError) as error:
+        why = error if isinstance(error, ValueError) else "is missing"
+        raise lines.refused(f"the hash of a password {why}") from None
 
 
 def _must_agree(tallies: Tallies, shown: bytes, lines: Lines) -> None:

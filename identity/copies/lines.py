@@ -133,5 +133,9 @@ class Lines:
         if self._file.read(1):
             raise self.wrong("comes after the end")
 
+    def refused(self, why: str) -> StartError:
+        """It is as it was written, and not taken all the same."""
+        return StartError(f"Line {self.number} of the copy: {why}. {NOTHING_WRITTEN}")
+
     def wrong(self, why: str) -> StartError:
         return StartError(f"Line {self.number} of the copy {why}: get it anew. {NOTHING_WRITTEN}")

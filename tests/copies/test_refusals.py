@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from identity.copies.lines import Lines, Tallies, as_json, close, key_of, open_l
 from identity.errors import Conflict, NotFound, StartError
 from identity.migrate import ids
 from identity.tenants import PLATFORM, NewTenant, TenantChanges
-from tests.conftest import Organisation, unique
+from tests.conftest import Organisation, password_hash, unique
 from tests.copies.conftest import PASSPHRASE, Full, Installation
 
 Change = Callable[[list[bytes]], list[bytes]]
@@ -133,7 +134,12 @@ def _salt(copy: bytes) -> bytes:
     return base64.b64decode(json.loads(copy.splitlines()[0])["salt"])
 
 
-def rewritten(copy: bytes, change: Callable[[dict[str, Any], Tallies], None], passphrase: str = PASSPHRASE) -> bytes:
+def rewritten(
+    copy: bytes,
+    change: Callable[[dict[str, Any], Tallies], None],
+    passphrase: str = PASSPHRASE,
+    hide: Callable[[str | None, bytes], bytes] = lambda table, secrets: secrets,
+) -> bytes:
     """As somebody with the passphrase could write it: each line changed, and sealed anew."""
     key, lines, tallies = key_of(passphrase, _salt(copy)), [], Tallies()
     for number, line in enumerate(copy.splitlines(keepends=True), 1):
@@ -141,7 +147,8 @@ def rewritten(copy: bytes, change: Callable[[dict[str, Any], Tallies], None], pa
         assert opened is not None
         shown = json.loads(opened[0] + b"}")
         change(shown, tallies)
-        lines.append(close(key, number, as_json(shown)[:-1], opened[1]))
+        secrets = hide(shown.get("table"), opened[1])
+        lines.append(close(key, number, as_json(shown)[:-1], secrets))
         tallies.add(lines[-1], shown.get("table"))
     return b"".join(lines)
 
@@ -168,6 +175,33 @@ async def test_what_does_not_add_up_is_refused(copy: bytes, full: Full, there: I
             line["end"] = {}
 
     assert "does not agree with those before it" in await refused(there, rewritten(copy, other), full.org.id)
+
+
+HASH = "$argon2id$v=19$m=19456,t=2,p=1$canary"
+HASHES = {
+    "of no form that is known": (as_json({"hash": HASH}), "must be a password's hash as one of these writes it"),
+    "too dear": (as_json({"hash": password_hash().replace("t=2", "t=999")}), "must keep to what is taken"),
+    "no text": (b'{"hash":7}', "must be a password's hash as one of these writes it"),
+    "none": (b"{}", "is missing"),
+}
+
+
+@pytest.mark.parametrize("what", HASHES)
+async def test_a_password_hash_that_would_not_be_taken_is_refused_by_its_line(
+    what: str, copy: bytes, full: Full, there: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    hash, says = HASHES[what]
+
+    def total(line: dict[str, Any], tallies: Tallies) -> None:
+        if "end" in line:
+            line["end"] = tallies.as_json()
+
+    other = rewritten(copy, total, hide=lambda table, secrets: hash if table == "passwords" else secrets)
+    number = next(n for n, line in enumerate(copy.splitlines(), 1) if b'"table":"passwords"' in line)
+    said = await refused(there, other, full.org.id)
+    assert said.startswith(f"Line {number} of the copy: the hash of a password {says}")
+    assert "$" not in said + caplog.text
 
 
 async def test_a_copy_by_an_older_version_gets_the_defaults_of_what_it_has_not(
