@@ -96,6 +96,20 @@ async def test_no_circle_and_each_row_is_as_one_of_its_last_writers_left_it(
     assert deadlocks(own_database) == 0
 
 
+async def test_two_imports_of_passwords_that_overlap_meet_in_no_circle(own_database: server.Database) -> None:
+    ids = [f"id-{name}" for name in NAMES]
+
+    async def import_in_any_order(stores: Stores, who: int) -> None:
+        order = random.Random(who)
+        for turn in range(ROUNDS // 4):
+            await stores.passwords.set_many("acme", dict.fromkeys(order.sample(ids, 12), f"{who} at {turn}"))
+
+    async with crowded(own_database) as stores:
+        await users_by_id(stores, NAMES, "at first")
+        await asyncio.gather(*(import_in_any_order(stores, each) for each in range(CONNECTIONS)))
+    assert deadlocks(own_database) == 0
+
+
 async def everything(stores: Stores, kind: Write) -> Sequence[Row]:
     if kind is users_by_id:
         return (await stores.users.list("acme", limit=1000)).items
