@@ -10,7 +10,7 @@ from typing import NamedTuple
 from identity.apps import IDENTITY
 from identity.errors import Forbidden, NotFound, Unauthenticated
 from identity.sessions import LiveSession, SessionStore
-from identity.stores import LIFETIMES
+from identity.stores import LIFETIMES, Stores
 from identity.tenants import PLATFORM
 from identity.tokens import Claims, Tokens
 from identity.verify import Known, Usage, Verifier, look_up_id
@@ -25,6 +25,8 @@ SCOPES = (
 )
 """What keys of the app `identity` may carry, besides keys:verify/{app_id}."""
 VERIFY_APP = "keys:verify/"
+AT_THE_MACHINE = "cli"
+"""How the names begin under which somebody at the machine acts."""
 
 
 class Principal(NamedTuple):
@@ -171,6 +173,17 @@ def held(scopes: tuple[str, ...], app_id: str, granted: tuple[str, ...]) -> tupl
     return tuple(scope for scope in scopes if covers_business(granted, scope))
 
 
+async def scopes_of(actor: str, tenant_id: str, verifier: Verifier, stores: Stores) -> tuple[str, ...]:
+    """What whoever acted under that name holds over this service now: nothing where they are not, or not awake."""
+    kind, _, id = actor.partition(":")
+    if kind == "key":
+        known = await look_up_id(verifier, id)
+        return known.scopes if known.code == "valid" and known.app_id == IDENTITY else ()
+    if kind == "user" and await stores.user_apps.has_access(tenant_id, IDENTITY, id):
+        return (await stores.user_apps.get(tenant_id, IDENTITY, id)).scopes
+    return ("*",) if kind == AT_THE_MACHINE else ()
+
+
 def of_full_rank(actor: str) -> Principal:
     """Somebody at the machine, who has the database's login and so could do it all anyway."""
     return Principal(PLATFORM, IDENTITY, None, ("*",), None, actor)
@@ -204,6 +217,11 @@ def must_hold(principal: Principal, scope: str) -> None:
 def must_be_platform(principal: Principal) -> None:
     if not principal.is_platform:
         raise Forbidden("platform_only", "Only a key of the tenant platform may do this.")
+
+
+def outranks(granted: Sequence[str], scopes: Iterable[str]) -> bool:
+    """Whether these management scopes cover all of those."""
+    return all(any(covers(each, scope) for each in granted) for scope in scopes)
 
 
 def must_outrank(principal: Principal, scopes: Iterable[str]) -> None:

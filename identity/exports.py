@@ -10,6 +10,7 @@ from identity.app_keys import AppKey, AppKeyFilter
 from identity.db import Page, Row
 from identity.factors import Factor
 from identity.fields import known_as
+from identity.invitations import Invitation
 from identity.key_usage import UsageCount
 from identity.sessions import Session
 from identity.sign_ins import SignInFailures
@@ -35,6 +36,8 @@ class UserExport(Row):
     """Those that the user owns."""
     sessions: tuple[Session, ...]
     factors: tuple[Factor, ...]
+    invitations: tuple[Invitation, ...]
+    """Those that they accepted."""
     usage: tuple[UsageCount, ...]
     """How often those keys were verified, a day and verdict, in the last year."""
 
@@ -55,6 +58,7 @@ async def export_user(stores: Stores, tenant_id: str, user_id: str) -> UserExpor
             keys=await _all(lambda **page: tx.app_keys.list(tenant_id, AppKeyFilter(user_id=user_id), **page)),
             sessions=await _all(lambda **page: tx.sessions.list(tenant_id, user_id, **page)),
             factors=await _all(lambda **page: tx.factors.list(tenant_id, user_id, **page)),
+            invitations=await _all(lambda **page: tx.invitations.list_of_user(tenant_id, user_id, **page)),
             usage=tuple(await tx.key_usage.of_user(tenant_id, user_id, since=now - timedelta(days=USAGE_DAYS))),
         )
 

@@ -14,6 +14,8 @@ MANY = {
     "app_keys": "id",
     "refresh_tokens": "hash",
     "sessions": "id",
+    "invitation_access": "invitation_id, app_id",
+    "invitations": "id",
     "user_apps": "app_id, user_id",
     "users": "id",
     "sign_in_failures": "name",

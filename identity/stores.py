@@ -13,6 +13,7 @@ from identity.db import Pool, PoolSession, Scope, Session, check_login, checkout
 from identity.errors import Conflict, StartError, Unavailable
 from identity.factors import FactorStore
 from identity.idempotency import IdempotencyStore
+from identity.invitations import InvitationStore
 from identity.key_credits import KeyCredits
 from identity.key_imports import KeyImports
 from identity.key_leaks import KeyLeakStore
@@ -63,6 +64,7 @@ class Stores:
         self.sign_ins = SignInStore(session)
         self.factors = FactorStore(session)
         self.challenges = ChallengeStore(session)
+        self.invitations = InvitationStore(session)
 
     def acting_as(self, scope: Scope) -> Stores:
         """The same stores for one caller, whom the database is told with each statement."""

@@ -9,13 +9,13 @@ from typing import Literal
 
 from identity.key_text import CHECKSUM_CHARS, REF_CHARS, checksum, new_secret
 
-Kind = Literal["irt", "irs", "imt"]
-"""Of a refresh, of the reset of a password, or of a sign-in that waits for a second factor."""
+Kind = Literal["irt", "irs", "imt", "iit"]
+"""Of a refresh, of the reset of a password, of a sign-in that waits for a second factor, or of an invitation."""
 
 FAMILY_CHARS = 21
 """Of the 43 of its secret, which a token has in common with its successor: 125 bits."""
 
-_TOKEN = re.compile(r"(irt|irs|imt)_([0-9A-Za-z]{6})[0-9A-Za-z]{49}")
+_TOKEN = re.compile(r"(irt|irs|imt|iit)_([0-9A-Za-z]{6})[0-9A-Za-z]{49}")
 
 
 @dataclass(frozen=True)

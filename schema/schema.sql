@@ -23,3 +23,4 @@ SET search_path = identity;
 \ir sessions.sql
 \ir sign_ins.sql
 \ir factors.sql
+\ir invitations.sql

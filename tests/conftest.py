@@ -20,6 +20,7 @@ from identity.apps import IDENTITY, NewApp
 from identity.branches import NewBranch
 from identity.cli.start import new_secret_key
 from identity.hashing import MEMORY_KIB, PASSES
+from identity.invitations import NewInvitation, SentInvitation
 from identity.sessions import NewSession, Successor
 from identity.settings import Settings, decode_secret_key
 from identity.stores import LIFETIMES, Stores, create_platform, create_tenant, open_stores
@@ -154,6 +155,8 @@ class Organisation:
     """Ana, in app shop."""
     factor_id: str
     """Of a second factor that Ana has not confirmed."""
+    invitation: SentInvitation
+    """Of ben@example.com, to app shop."""
 
     @property
     def path(self) -> str:
@@ -180,7 +183,8 @@ async def make_organisation(stores: Stores, client: httpx2.AsyncClient) -> Organ
     new = NewAppKey(name="till", branch_id="mad", user_id="ana", scopes=("orders:*",))
     key = await stores.app_keys.issue(id, "shop", new)
     signed_in = await sign_ana_in(stores, id)
-    return Organisation(id, stores, client, admin_key, key, signed_in, await enrol_ana(stores, id))
+    invitation = await stores.invitations.create(id, NewInvitation(email="ben@example.com", app_ids=("shop",)))
+    return Organisation(id, stores, client, admin_key, key, signed_in, await enrol_ana(stores, id), invitation)
 
 
 async def sign_ana_in(stores: Stores, id: str) -> Successor:

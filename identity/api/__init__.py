@@ -18,6 +18,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from identity.api import (
+    acceptance,
     app_keys,
     apps,
     branches,
@@ -26,6 +27,7 @@ from identity.api import (
     factors,
     health,
     introspection,
+    invitations,
     key_leaks,
     key_usage,
     keys,
@@ -71,6 +73,8 @@ ROUTES: list[Route] = [
         sessions.table,
         challenges.table,
         factors.table,
+        invitations.table,
+        acceptance.table,
         app_keys.table,
         key_usage.table,
         keys.table,

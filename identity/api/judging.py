@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from identity.api.call import Call
@@ -68,10 +69,11 @@ async def _get(call: Call[Any], name: str) -> Any:
         return await stores.branches.get(tenant_id, path["app_id"], path["branch_id"])
     if name == "key_id":
         return await stores.app_keys.get(tenant_id, path["app_id"], path["key_id"])
-    if name == "factor_id":
-        return await stores.factors.get(tenant_id, path["user_id"], path["factor_id"])
-    if name == "session_id":
-        return await stores.sessions.get(tenant_id, path["user_id"], path["session_id"])
+    if name == "invitation_id":
+        return await stores.invitations.get(tenant_id, path["invitation_id"])
+    if name in ("factor_id", "session_id"):
+        of_user: Any = stores.factors if name == "factor_id" else stores.sessions
+        return await of_user.get(tenant_id, path["user_id"], path[name])
     user = await stores.users.get(tenant_id, path["user_id"])
     if name != call.route.leaf or "app_id" not in path:
         return user
@@ -82,8 +84,14 @@ def for_caller(error: IdentityError, call: Call[Any]) -> IdentityError:
     """What the body names and is not there is the body's fault: 400; and a constraint's field is pointed at."""
     fields = call.route.takes.model_fields if call.route.takes else {}
     named = error.code.removesuffix("_not_found") + "_id"
-    if isinstance(error, NotFound) and named in fields and named not in call.path:
-        return Invalid(error.code, error.detail, errors=(FieldError(error.detail, pointer=f"/{named}"),))
+    for name in (named, f"{named}s"):
+        if isinstance(error, NotFound) and name in fields and name not in call.path:
+            return Invalid(error.code, error.detail, errors=(FieldError(error.detail, pointer=f"/{name}"),))
+    return point(error, fields)
+
+
+def point(error: IdentityError, fields: Iterable[str]) -> IdentityError:
+    """At that of the body's fields of which the error is, if it is of one."""
     field = next((name for name in fields if name.rstrip("s") in error.code and name != "id"), None)
     if field is None and error.code.endswith("_id_invalid"):
         field = "id"

@@ -142,7 +142,9 @@ def _again(principal: Principal, kept: KeptAnswer, seal: Seal, body: bytes) -> R
     headers, content = json.loads(seal.open(kept.answer))
     made = json.loads(content)
     key = made.get("admin_key") or made
-    if "key" in key and key["app_id"] == IDENTITY:
+    manages = "key" in key and key["app_id"] == IDENTITY
+    invites = "token" in key and IDENTITY in key["app_ids"]
+    if manages or invites:
         must_outrank(principal, key["scopes"])  # again: it may have lost rank since
     return Response(content, kept.status, {**headers, REPLAYED: "true"})
 

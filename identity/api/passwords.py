@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -144,10 +145,14 @@ async def _holder(call: Call[NewPassword] | Call[PasswordChanges]) -> Holder:
 
 
 async def _hashed(service: Service, holder: Holder, password: SecretStr) -> str:
+    return await hashed(service, holder.settings, holder.names, password)
+
+
+async def hashed(service: Service, settings: dict[str, Any], names: tuple[str, ...], password: SecretStr) -> str:
     """Judged by the tenant's policy, and hashed, where there is room for both."""
-    policy = TenantSettings.model_validate(holder.settings).password_policy
+    policy = TenantSettings.model_validate(settings).password_policy
     text = password.get_secret_value()
-    return await service.hasher.hash(text, partial(judge, text, min_length=policy.min_length, names=holder.names))
+    return await service.hasher.hash(text, partial(judge, text, min_length=policy.min_length, names=names))
 
 
 def _not_good() -> Invalid:

@@ -43,6 +43,7 @@ async def sweeping(stores: Stores, *, purge_after_s: int) -> AsyncIterator[None]
         stores.sign_ins.sweep,
         stores.sign_ins.sweep_limits,
         stores.challenges.sweep,
+        stores.invitations.sweep,
     )
     endless = (
         *(_for_ever(EVERY_S, partial(sweep_over_all, step)) for step in over_all),

@@ -27,6 +27,7 @@ NOUNS = {
     "branches": "Where an app is used: stores, offices.",
     "users": "People of a tenant.",
     "access": "Which user may use which app.",
+    "invitations": "Who is asked to become a user.",
     "sessions": "Who is signed in where.",
     "mfa": "Second factors of users.",
     "keys": "App keys: the API keys with which services call.",

@@ -59,14 +59,15 @@ def show_record(record: Record, *, as_json: bool) -> None:
         typer.echo(_json(record))
         return
     admin_key = record.pop("admin_key", None) or {}
-    text = record.pop("key", None) or admin_key.get("key")
+    token = record.pop("token", None)
+    text = record.pop("key", None) or admin_key.get("key") or token
     out = console(to_stderr=text is not None)
     table = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
     for name, value in record.items():
         table.add_row(Text(name, style="dim"), _cell(name, value, whole=True))
     out.print(table)
     if text is not None:
-        out.print(Text("The key, shown this once:", style="bold"))
+        out.print(Text(f"The {'token' if token else 'key'}, shown this once:", style="bold"))
         sys.stderr.flush()
         typer.echo(text)
 

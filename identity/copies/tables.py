@@ -67,6 +67,8 @@ LEFT_OUT = {
     "sign_in_challenges": "Half a sign-in, of ten minutes.",
     "sign_in_failures": "Pauses of minutes, under names that are hashed by the installation's own secret.",
     "sign_in_limits": "Of addresses, not of a tenant.",
+    "invitations": "Likewise links of some days: send new ones from there.",
+    "invitation_access": "It belongs to invitations.",
     "password_resets": "Tokens of an hour, in links that lead to the old installation.",
     "idempotency_keys": "Answers of a day, sealed under the installation's own secret.",
     "signing_keys": "The installation's: whoever had them could sign tokens of all its tenants.",

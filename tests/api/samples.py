@@ -33,6 +33,7 @@ ADDRESS = {"street": "Gran Vía 1", "city": "Madrid", "country": "ES", "latitude
 OTHER_PASSWORD = "seven blue kites over Ghent"
 NOBODYS_RESET = new_token("irs", "000000")
 NOBODYS_CHALLENGE = new_token("imt", "000000")
+NOBODYS_INVITATION = new_token("iit", "000000")
 NOBODYS_KEY = compose("isk", "live", "0" * 22, new_secret())
 BRANCH = {"code": "MAD", "name": "Madrid", "type": "store", "address": ADDRESS, "contact": {"email": "mad@example.com"}}
 LIMITS = {
@@ -46,6 +47,7 @@ def path_of(route: Route, org: Organisation, **other: str) -> str:
     """The route's path with the ids of this organisation, but for those given."""
     ids = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
     ids |= {"session_id": org.signed_in.session.session_id, "factor_id": org.factor_id}
+    ids |= {"invitation_id": org.invitation.id}
     return route.path.format(**ids | other)
 
 
@@ -74,6 +76,10 @@ def bodies(org: Organisation) -> dict[str, dict[str, Any]]:
         "remove_factor": {},
         "answer_challenge": {"mfa_token": NOBODYS_CHALLENGE, "totp": "000000"},
         "enrol_at_sign_in": {"mfa_token": NOBODYS_CHALLENGE},
+        "create_invitation": {"email": "cy@example.com", "app_ids": ["shop"], "scopes": ["orders:read"]},
+        "resend_invitation": {"expires_in_s": 3600},
+        "accept_invitation": {"token": NOBODYS_INVITATION, "username": "cy", "password": OTHER_PASSWORD},
+        "accept_as_user": {"token": org.invitation.token},
         "issue_key": {
             "name": "till-7",
             "branch_id": "mad",

@@ -15,6 +15,8 @@ from identity.api.openapi.examples import (
     ADMIN_KEY,
     EXAMPLES,
     FACTOR_ID,
+    INVITATION_ID,
+    INVITATION_TOKEN,
     JWT,
     KEY,
     KEY_ID,
@@ -33,7 +35,7 @@ from tests.server import Database, execute
 
 SETUP = [
     *("create_a_tenant", "create_app", "create_branch", "create_user", "grant_access", "issue_key"),
-    *("put_password", "sign_in", "reset_password", "enrol_factor"),
+    *("put_password", "sign_in", "reset_password", "enrol_factor", "create_invitation"),
 ]
 FIRST = {
     **{f"{verb}_factor": "confirm_factor" for verb in ("get", "remove")},
@@ -91,6 +93,8 @@ class Story:
                 self.said |= {KEY: made["key"], KEY_ID: made["id"]}
             if name == "sign_in":
                 self.said |= {SESSION_ID: made["session_id"]}
+            if name == "create_invitation":
+                self.said |= {INVITATION_ID: made["id"], INVITATION_TOKEN: made["token"]}
             if name == "enrol_factor":
                 self.said |= {FACTOR_ID: made["id"], TOTP: pyotp.TOTP(made["secret"]).now()}
 
@@ -162,5 +166,14 @@ async def test_the_service_answers_as_the_example_says(route: Route, platform: A
 def test_a_public_operation_needs_no_key() -> None:
     oauth = ["get_token", "revoke_token", "get_metadata", "get_public_keys"]
     assert [route.name for route in DESCRIBED if route.scope == PUBLIC] == [
-        *("sign_in", "answer_challenge", "enrol_at_sign_in", "report_leak", *oauth, "healthz", "readyz"),
+        *(
+            "sign_in",
+            "answer_challenge",
+            "enrol_at_sign_in",
+            "accept_invitation",
+            "report_leak",
+            *oauth,
+            "healthz",
+            "readyz",
+        ),
     ]

@@ -96,7 +96,7 @@ async def test_bodies_have_the_bounds_that_were_promised() -> None:
     bounds = {route.name: route.max_body for route in WITH_BODY}
     assert bounds.pop("verify_key") == 8 * 1024
     assert bounds.pop("verify_keys") == 256 * 1024
-    for name in ("report_leak", "sign_in", "put_password", "change_password", "redeem_reset"):
+    for name in ("report_leak", "sign_in", "put_password", "change_password", "redeem_reset", "accept_invitation"):
         assert bounds.pop(name) == 8 * 1024
     for name in ("answer_challenge", "enrol_at_sign_in", "confirm_factor", "remove_factor"):
         assert bounds.pop(name) == 8 * 1024

@@ -49,7 +49,7 @@ def rows(database: Database, tenant_id: str) -> list[Any]:
 def test_every_post_that_makes_or_adds_something_honours_it() -> None:
     assert {route.name for route in ROUTES if route.is_done_once} == {
         *("create_a_tenant", "create_app", "create_branch", "create_user", "issue_key", "rotate_key", "top_up_key"),
-        "enrol_factor",
+        *("enrol_factor", "create_invitation", "resend_invitation"),
     }
 
 

@@ -54,6 +54,7 @@ def test_just_these_routes_are_public() -> None:
     public = {route.path for route in ROUTES if route.scope == PUBLIC and not route.path.startswith("/.well-known/")}
     documents = {"/healthz", "/readyz", "/openapi.json", "/docs"}
     people = {f"/v1/tenants/{{tenant_id}}/{each}" for each in ("sessions", "password-reset", "mfa", "mfa/enrol")}
+    people |= {"/v1/tenants/{tenant_id}/invitations/accept"}
     assert public == documents | people | {"/v1/keys/report-leak", "/oauth/token", "/oauth/revoke"}
 
 

@@ -43,6 +43,10 @@ ROWS = {
     "sign_in_challenges": """INSERT INTO identity.sign_in_challenges (tenant_id, token_hash, app_id, user_id,
                                                                       password_changed_at, expires_at)
                              VALUES ('acme', sha256('token'), 'shop', 'ana', '2026-01-05T09:00Z', 'infinity')""",
+    "invitations": """INSERT INTO identity.invitations (tenant_id, id, email, email_canonical, token_hash, expires_at)
+                      VALUES ('acme', 'invitation', 'b@c', 'b@c', sha256('token'), 'infinity')""",
+    "invitation_access": """INSERT INTO identity.invitation_access (tenant_id, invitation_id, app_id, scopes)
+                            VALUES ('acme', 'invitation', 'shop', '{}')""",
     "sign_in_failures": "INSERT INTO identity.sign_in_failures (tenant_id, name, failures) VALUES ('acme', 'ana', 1)",
     "sign_in_limits": "INSERT INTO identity.sign_in_limits (subject, paid_until) VALUES ('address', 'infinity')",
     "idempotency_keys": """INSERT INTO identity.idempotency_keys (tenant_id, caller, id, request_hash, status, answer)

@@ -130,6 +130,7 @@ SWEPT = {
     "sessions": "tenant_id id expires_at",
     "refresh_tokens": "tenant_id hash expires_at",
     "password_resets": "tenant_id user_id expires_at",
+    "invitations": "tenant_id id expires_at",
     "sign_in_challenges": "tenant_id token_hash expires_at",
     "sign_in_failures": "tenant_id name failed_at paused_until",
     "users": "tenant_id id deleted_at",

@@ -21,6 +21,7 @@ from identity import (
     apps,
     branches,
     factors,
+    invitations,
     key_credits,
     key_imports,
     key_leaks,
@@ -39,6 +40,7 @@ from identity.app_keys import NewAppKey
 from identity.apps import IDENTITY
 from identity.stores import LIFETIMES, Stores, create_tenant, open_stores
 from identity.tenants import NewTenant
+from identity.token_text import hash_token
 from identity.user_apps import Grant
 from tests.conftest import Organisation, enrol_ana, make_organisation, password_hash, settings_for, unique
 from tests.security.wall import CHANGED_AT, DENIED, Connection, enter, of_table, rows_of, tables, use_everything
@@ -61,6 +63,7 @@ MODULES = (
     sign_ins,
     factors,
     sign_in_challenges,
+    invitations,
     purging,
 )
 NO_TENANTS = {"sign_ins.TAKE"}
@@ -103,6 +106,7 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         key_leaks: org.key.id,
         sessions: org.signed_in.session.session_id,
         factors: org.factor_id,
+        invitations: org.invitation.id,
     }.get(module)
     row: dict[str, Any] = {
         "id": id,
@@ -134,10 +138,12 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"grace_s": 0, "random_id": "1" * 16, "secret_hash": b"\1" * 32, "reason": "taken over"}
     given |= {"add": 1, "set": None}
     given |= {"ref": org.key.id[:6], "prefix": "isk", "environment": "live" if module is key_leaks else None}
+    tokens = {sign_in_challenges: sha256(b"challenge").digest(), invitations: hash_token(org.invitation.token)}
+    token = tokens.get(module, RESET)
     hashes = [password_hash()] if module is passwords else [b"imported".ljust(32, b"\0")]
     given |= {"algorithms": ["sha256"], "hashes": hashes, "user_ids": ["ana"]}
     given |= {"source": "taken over", "url": None}
-    given |= {"login": "ana", "hash": "taken over" if module is passwords else REFRESH, "token_hash": RESET}
+    given |= {"login": "ana", "hash": "taken over" if module is passwords else REFRESH, "token_hash": token}
     given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}
     given |= {"successor_hash": sha256(b"successor").digest(), "successor": b"sealed", "lost_answer_s": 10}
     given |= {"family_hash": sha256(b"family").digest(), "every_s": 1}
@@ -148,8 +154,8 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
         given |= {"name": "ana"}
     if module is factors:
         given |= {"hash": sha256(b"code").digest()}
-    if module is sign_in_challenges:
-        given |= {"token_hash": sha256(b"challenge").digest()}
+    given |= {"email": "ben@example.com" if module is invitations else None, "email_canonical": "ben@example.com"}
+    given |= {"app_ids": ["shop"], "expires_in_s": 60, "invited_by": None, "inviter_tenant_id": None}
     patch = {"key": id, "changes": CHANGES}
     rows = [CHANGES | row | patch]
     if module is key_imports:  # which tells only of rows that miss something

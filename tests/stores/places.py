@@ -15,6 +15,7 @@ from identity.apps import AppChanges, NewApp
 from identity.branches import BranchChanges, NewBranch
 from identity.errors import IdentityError
 from identity.fields import Changes, Given
+from identity.invitations import NewInvitation
 from identity.stores import Stores
 from identity.tenants import NewTenant, TenantChanges
 from identity.users import NewUser, UserChanges
@@ -157,6 +158,13 @@ APP_KEYS = Noun(
     verbs={"create": "issue", "create_many": "issue_many"},
     of_tenant=frozenset({"get_many", "list"}),
 )
+INVITATIONS = Noun(
+    store="invitations",
+    error="invitation",
+    keys_above=1,
+    new=NewInvitation,
+    given=lambda name: {"email": f"{name}@example.com", "app_ids": ("shop",)},
+)
 USER_APPS = Noun(
     store="user_apps",
     error="access",
@@ -173,4 +181,4 @@ def places(*nouns: Noun) -> pytest.MarkDecorator:
 
 WITH_TOMBSTONES = (TENANTS, APPS, BRANCHES, USERS)
 WITH_CHANGES = (*WITH_TOMBSTONES, APP_KEYS)
-EVERY = (*WITH_CHANGES, USER_APPS)
+EVERY = (*WITH_CHANGES, USER_APPS, INVITATIONS)

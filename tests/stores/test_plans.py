@@ -21,6 +21,7 @@ from identity.branches import BranchChanges, BranchFilter, NewBranch
 from identity.db import Session, in_scope, settings_of
 from identity.exports import export_user
 from identity.factors import Proof
+from identity.invitations import InvitationFilter, NewInvitation
 from identity.key_credits import TopUp
 from identity.key_imports import NewImportedKey
 from identity.key_text import KeyText
@@ -92,6 +93,12 @@ SELECT 'vast', sha256(user_id::bytea), app_id, user_id, now(), now() + interval 
   FROM identity.user_apps WHERE tenant_id = 'vast';
 INSERT INTO identity.password_resets (tenant_id, user_id, token_hash)
 SELECT 'vast', id, sha256(id::bytea) FROM identity.users WHERE tenant_id = 'vast' AND right(id, 1) = '0';
+INSERT INTO identity.invitations (tenant_id, id, email, email_canonical, token_hash, expires_at)
+SELECT 'vast', 'i' || n, n || '@example.com', n || '@example.com', sha256(n::text::bytea), now() + interval '7 days'
+  FROM generate_series(1, 20000) AS n;
+INSERT INTO identity.invitation_access (tenant_id, invitation_id, app_id, scopes)
+SELECT 'vast', id, 'shop', '{}' FROM identity.invitations;
+ANALYZE identity.invitations, identity.invitation_access;
 INSERT INTO identity.sign_in_limits (subject, paid_until)
 SELECT sha256(n::text::bytea), now() FROM generate_series(1, 20000) AS n;
 ANALYZE identity.factors, identity.recovery_codes, identity.sign_in_challenges, identity.password_resets;
@@ -106,7 +113,8 @@ SELECT sum(seq_scan)::int FROM pg_stat_xact_user_tables
  WHERE schemaname = 'identity'
    AND relname IN ('tenants', 'apps', 'users', 'branches', 'user_apps', 'app_keys', 'idempotency_keys', 'key_usage',
                    'key_limits', 'passwords', 'sessions', 'refresh_tokens', 'sign_in_failures', 'factors',
-                   'recovery_codes', 'sign_in_challenges', 'password_resets', 'sign_in_limits')
+                   'recovery_codes', 'sign_in_challenges', 'password_resets', 'sign_in_limits',
+                   'invitations', 'invitation_access')
 """
 FEW = 250
 """Blocks that a statement may touch; the smallest of these tables has more."""
@@ -371,6 +379,29 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"key_usage_taken"},
     ),
     "export a user": (lambda s, _: export_user(s, "vast", "u500"), {"user_taken"}),
+    "invite": (
+        lambda s, _: s.invitations.create("vast", NewInvitation(email="a@b", app_ids=("shop",))),
+        {"invitation_token_taken"},
+    ),
+    "get an invitation": (lambda s, _: s.invitations.get("vast", "i500"), {"invitation_taken"}),
+    "list invitations": (lambda s, _: s.invitations.list("vast", after="i500"), {"invitation_taken"}),
+    "find an invitation": (
+        lambda s, _: s.invitations.list("vast", InvitationFilter(email="500@example.com")),
+        {"invitations_by_email"},
+    ),
+    "send an invitation again": (lambda s, _: s.invitations.resend("vast", "i500"), {"invitation_taken"}),
+    "withdraw an invitation": (lambda s, _: s.invitations.withdraw("vast", "i500"), {"invitation_taken"}),
+    "find whom a token invites": (
+        lambda s, _: s.invitations.find_by_token("vast", TOKEN),
+        {"invitation_token_taken"},
+    ),
+    "hold an invitation": (
+        lambda s, _: s.invitations.hold("vast", TOKEN, user_id="u500"),
+        {"invitation_token_taken"},
+    ),
+    "accept an invitation": (lambda s, _: s.invitations.accept("vast", "i500", "u500"), {"invitation_taken"}),
+    "what a user accepted": (lambda s, _: s.invitations.list_of_user("vast", "u500"), {"invitations_by_user"}),
+    "sweep invitations": (lambda s, _: s.invitations.sweep(limit=50), {"invitations_by_expiry"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
 

@@ -14,6 +14,7 @@ from identity.apps import App
 from identity.branches import Branch
 from identity.db import Row
 from identity.factors import Factor
+from identity.invitations import Invitation
 from identity.sessions import Session
 from identity.tenants import Tenant
 from identity.user_apps import UserApp
@@ -29,6 +30,7 @@ ROWS = {
     "app_keys": AppKey,
     "sessions": Session,
     "factors": Factor,
+    "invitations": Invitation,
 }
 NEVER_SHOWN = {
     "tenants": {"purged_at"},
@@ -36,8 +38,10 @@ NEVER_SHOWN = {
     "app_keys": {"secret_hash"},
     "factors": {"secret", "last_step"},
     "sessions": {"paid_until"},
+    "invitations": {"email_canonical", "token_hash", "inviter_tenant_id"},
 }
 KEPT_APART = {
+    "invitations": {"app_ids": ("text[]", False), "scopes": ("text[]", False)},
     "factors": {"recovery_codes_left": ("bigint", False)},
     "users": {"last_login_at": ("timestamptz", True)},
     "app_keys": {"rotated_to": ("text", True), "last_used_at": ("timestamptz", True), "leaks": ("jsonb", False)},

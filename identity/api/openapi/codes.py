@@ -33,6 +33,9 @@ CODES = {
     "password_too_short": Code(400, "The tenant's `password_policy` asks for a longer password."),
     "password_too_weak": Code(400, "The password is a common one, soon guessed, or little else than the user's names."),
     "reset_not_good": Code(400, "The token of the reset is not known, was used or replaced, or has expired."),
+    "invitation_not_good": Code(
+        400, "The token of the invitation is not known, was used, replaced or withdrawn, or has expired."
+    ),
     "not_a_management_scope": Code(400, "Keys of the app `identity` carry management scopes only."),
     "scope_not_allowed": Code(400, "The app's `allowed_scopes` do not cover a scope."),
     "invalid_token": Code(401, "There is no `Authorization: Bearer KEY`, or the key is not known."),
@@ -80,6 +83,7 @@ CODES = {
     "access_not_found": Code(404, "This user was never granted access to this app."),
     "key_not_found": Code(404, "There is no such key."),
     "factor_not_found": Code(404, "There is no such second factor."),
+    "invitation_not_found": Code(404, "There is no such invitation."),
     "session_not_found": Code(404, "There is no such session, or it has ended."),
     "method_not_allowed": Code(405, "The path does not take this method; `Allow` names those that it takes."),
     "request_timeout": Code(408, "The request took too long to arrive."),

@@ -53,5 +53,5 @@ def _not_found(route: Route) -> list[str]:
 
 
 def _not_found_in_body(route: Route) -> list[str]:
-    named = [name for name in (route.takes.model_fields if route.takes else ()) if name.endswith("_id")]
-    return [f"{name.removesuffix('_id')}_not_found" for name in named if route.makes]
+    named = [name for name in (route.takes.model_fields if route.takes else ()) if name.endswith(("_id", "_ids"))]
+    return [f"{name.removesuffix('s').removesuffix('_id')}_not_found" for name in named if route.makes]

@@ -20,6 +20,7 @@ from identity.apps import App, AppSettings
 from identity.branches import Address, Branch, BranchSettings, Contact
 from identity.exports import UserExport
 from identity.factors import Confirmed, Enrolled, Factor, FactorsReset
+from identity.invitations import Invitation, SentInvitation
 from identity.key_imports import ImportVerdict, ImportVerdicts
 from identity.key_limits import AllowedRoute, Credits, RateLimit
 from identity.key_text import compose
@@ -51,7 +52,10 @@ KEY, NEXT_KEY, ADMIN_KEY = (compose("isk", "live", id, "0" * 43) for id in (KEY_
 KID, PUBLIC_X = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 SESSION_ID = "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"
 FACTOR_ID = "0198a7c4-5d1b-7e3a-8f60-2c4b6a8d0e19"
-REFRESH_TOKEN, RESET_TOKEN, MFA_TOKEN = (f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs", "imt"))
+INVITATION_ID, BENS_ID = "0198a7c4-6a2f-7c4b-9071-3d5c7b9e1f2a", "0198a7c4-7b3a-7d5c-8182-4e6d8caf203b"
+REFRESH_TOKEN, RESET_TOKEN, MFA_TOKEN, INVITATION_TOKEN = (
+    f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs", "imt", "iit")
+)
 TOTP_SECRET, TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "492039"
 OTPAUTH = f"otpauth://totp/Acme:ana?secret={TOTP_SECRET}&issuer=Acme"
 RECOVERY_CODES = tuple(f"{char * 5}-k3pxp-jbswy-3dpeh" for char in "abcdefghij")
@@ -61,6 +65,7 @@ JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"
 MADE = (
     *(REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, f"key:{ADMIN_KEY_ID}", KEY, NEXT_KEY, ADMIN_KEY),
     *(SESSION_ID, REFRESH_TOKEN, RESET_TOKEN, JWT, KID, PUBLIC_X),
+    *(INVITATION_ID, BENS_ID, INVITATION_TOKEN),
     *(FACTOR_ID, MFA_TOKEN, TOTP_SECRET, OTPAUTH, *RECOVERY_CODES),
 )
 """What the service makes up: in each answer another."""
@@ -154,6 +159,20 @@ _FACTOR = Factor(tenant_id="acme", id=FACTOR_ID, user_id="ana", confirmed_at=LAT
 _ENROLLED = Enrolled(
     **_FACTOR.model_dump() | {"confirmed_at": None, "recovery_codes_left": 0}, secret=TOTP_SECRET, otpauth_uri=OTPAUTH
 )
+_INVITATION = Invitation(
+    tenant_id="acme",
+    id=INVITATION_ID,
+    email="ben@example.com",
+    app_ids=("shop",),
+    scopes=("orders:read",),
+    invited_by=f"key:{ADMIN_KEY_ID}",
+    expires_at=datetime.fromisoformat("2026-01-12T09:00:00Z"),
+    accepted_at=None,
+    accepted_by=None,
+    withdrawn_at=None,
+    **_TIMES,
+)
+_SENT = SentInvitation(**_INVITATION.model_dump(), token=INVITATION_TOKEN)
 _PASSWORD_CHANGE = PasswordChange(user_id="ana", changed_at=LATER, sessions_ended=1)
 _KEY = AppKey(
     tenant_id="acme",
@@ -297,6 +316,7 @@ EXAMPLES: dict[str, Example] = {
             keys=(_KEY,),
             sessions=(_SESSION,),
             factors=(_FACTOR.model_copy(update={"confirmed_at": None, "recovery_codes_left": 0}),),
+            invitations=(),
             usage=(),
         )
     ),
@@ -349,6 +369,26 @@ EXAMPLES: dict[str, Example] = {
             recovery_codes=RECOVERY_CODES,
         ).model_dump(mode="json"),
     ),
+    "list_invitations": _page(_INVITATION),
+    "create_invitation": Example(
+        {"email": "ben@example.com", "app_ids": ["shop"], "scopes": ["orders:read"]}, _shown(_SENT)
+    ),
+    "get_invitation": _answered(_INVITATION),
+    "resend_invitation": Example({"expires_in_s": 86400}, _shown(_SENT)),
+    "withdraw_invitation": _answered(_INVITATION, withdrawn_at=LATER),
+    "accept_invitation": Example(
+        {"token": INVITATION_TOKEN, "username": "ben", "password": PHRASE, "full_name": "Ben Okafor"},
+        _shown(
+            _USER,
+            id=BENS_ID,
+            username="ben",
+            email="ben@example.com",
+            full_name="Ben Okafor",
+            email_verified_at=LATER,
+            last_login_at=None,
+        ),
+    ),
+    "accept_as_user": Example({"token": INVITATION_TOKEN}, _shown(_INVITATION, accepted_at=LATER, accepted_by="ana")),
     "list_keys_of_tenant": _page(_ADMIN_KEY, _KEY),
     "list_keys_of_app": _page(_KEY),
     "issue_key": Example(_KEY_GIVEN, _shown(_ISSUED)),

@@ -78,6 +78,7 @@ _ID_SCHEMAS = {
     "user_id": (USER_ID_PATTERN, "ana"),
     "factor_id": (USER_ID_PATTERN, "0198a7c4-5d1b-7e3a-8f60-2c4b6a8d0e19"),
     "session_id": (USER_ID_PATTERN, "0198a7c4-3f2e-7b1d-9c5a-6e8f0d2b4a17"),
+    "invitation_id": (USER_ID_PATTERN, "0198a7c4-6a2f-7c4b-9071-3d5c7b9e1f2a"),
     "key_id": ("^[0-9A-Za-z]{22}$", "4fR9aK1mQ7xZb3TnW8yLc2"),
 }
 PATH_PARAMETERS = {

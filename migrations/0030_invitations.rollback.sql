@@ -1,0 +1,2 @@
+DROP TABLE identity.invitation_access;
+DROP TABLE identity.invitations;
