@@ -10,7 +10,7 @@ from identity.app_keys import AppKey, AppKeyFilter
 from identity.db import Page, Row
 from identity.factors import Factor
 from identity.fields import known_as
-from identity.invitations import Invitation
+from identity.invitations import Invitation, InvitationFilter
 from identity.key_usage import UsageCount
 from identity.sessions import Session
 from identity.sign_ins import SignInFailures
@@ -47,7 +47,7 @@ async def export_user(stores: Stores, tenant_id: str, user_id: str) -> UserExpor
     async with stores.transaction() as tx:
         user = await tx.users.get(tenant_id, user_id)
         holder = await tx.passwords.find(tenant_id, user_id=user_id)
-        now = datetime.now(UTC)
+        now, accepted = datetime.now(UTC), InvitationFilter(accepted_by=user_id)
         return UserExport(
             exported_at=now,
             user=user,
@@ -58,7 +58,7 @@ async def export_user(stores: Stores, tenant_id: str, user_id: str) -> UserExpor
             keys=await _all(lambda **page: tx.app_keys.list(tenant_id, AppKeyFilter(user_id=user_id), **page)),
             sessions=await _all(lambda **page: tx.sessions.list(tenant_id, user_id, **page)),
             factors=await _all(lambda **page: tx.factors.list(tenant_id, user_id, **page)),
-            invitations=await _all(lambda **page: tx.invitations.list_of_user(tenant_id, user_id, **page)),
+            invitations=await _all(lambda **page: tx.invitations.list(tenant_id, accepted, **page)),
             usage=tuple(await tx.key_usage.of_user(tenant_id, user_id, since=now - timedelta(days=USAGE_DAYS))),
         )
 

@@ -60,11 +60,12 @@ class Resending(Given):
 
 class InvitationFilter(Given):
     email: str | None = None
+    accepted_by: str | None = None
     status: Status | None = None
 
     def params(self) -> dict[str, Any]:
         """In any spelling."""
-        return {"status": self.status, "email": self.email and canonical(self.email)}
+        return self.model_dump() | {"email": self.email and canonical(self.email)}
 
 
 class Inviter(NamedTuple):
@@ -106,18 +107,11 @@ SELECT {COLUMNS}
  WHERE tenant_id = %(tenant_id)s
    AND id > %(after)s
    AND (%(email)s::text IS NULL OR email_canonical = %(email)s)
+   AND (%(accepted_by)s::text IS NULL OR accepted_by = %(accepted_by)s)
    AND (%(status)s::text IS NULL OR %(status)s = CASE
            WHEN accepted_at IS NOT NULL THEN 'accepted'
            WHEN withdrawn_at IS NOT NULL THEN 'withdrawn'
            WHEN expires_at > clock_timestamp() THEN 'pending' ELSE 'expired' END)
- ORDER BY id
- LIMIT %(limit)s
-"""
-
-LIST_OF_USER = f"""
-SELECT {COLUMNS}
-  FROM identity.invitations
- WHERE tenant_id = %(tenant_id)s AND accepted_by = %(user_id)s AND id > %(after)s
  ORDER BY id
  LIMIT %(limit)s
 """
@@ -269,12 +263,6 @@ class InvitationStore(Store[Invitation]):
         limit: int = 50,
     ) -> Page[Invitation]:
         return await self._page(LIST, tenant_id, "id", after, limit, **where.params())
-
-    async def list_of_user(
-        self, tenant_id: str, user_id: str, *, after: str | None = None, limit: int = 50
-    ) -> Page[Invitation]:
-        """Those that they accepted."""
-        return await self._page(LIST_OF_USER, tenant_id, "id", after, limit, user_id=user_id)
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many of all tenants away that expired a month ago; how many it took."""

@@ -22,7 +22,7 @@ CREATE TABLE identity.invitations (
     CONSTRAINT inviter_invalid CHECK ((invited_by IS NULL) = (inviter_tenant_id IS NULL))
 );
 CREATE INDEX invitations_by_email ON identity.invitations (tenant_id, email_canonical);
-CREATE INDEX invitations_by_user ON identity.invitations (tenant_id, accepted_by) WHERE accepted_by IS NOT NULL;
+CREATE INDEX invitations_by_user ON identity.invitations (tenant_id, accepted_by);
 CREATE INDEX invitations_by_expiry ON identity.invitations (expires_at);
 
 ALTER TABLE identity.invitations ENABLE ROW LEVEL SECURITY;

@@ -125,7 +125,7 @@ async def test_it_is_withdrawn_and_sent_again_until_it_was_accepted(people: Peop
 async def test_lists_find_them_by_address_and_by_what_became_of_them(people: People, database: Database) -> None:
     """Ben's is there from the start."""
     made = {status: await invited(people, email=f"{status}@example.com") for status in ("accepted", "withdrawn", "old")}
-    await accept(people, made["accepted"]["token"])
+    by = (await accept(people, made["accepted"]["token"])).json()["id"]
     await do(people, made["withdrawn"], "withdraw")
     expire = "UPDATE identity.invitations SET expires_at = now() WHERE id = %s"
     execute(database.admin_url, expire, made["old"]["id"])
@@ -136,6 +136,7 @@ async def test_lists_find_them_by_address_and_by_what_became_of_them(people: Peo
         "status=withdrawn": "withdrawn",
         "status=expired": "old",
         "email=BEN@Example.com": "ben",
+        f"accepted_by={by}": "accepted",
     }.items():
         items = (await people.org.admin.get(f"{path}?{query}")).json()["items"]
         assert [each["email"] for each in items] == [f"{email}@example.com"]

@@ -155,7 +155,13 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     if module is factors:
         given |= {"hash": sha256(b"code").digest()}
     given |= {"email": "ben@example.com" if module is invitations else None, "email_canonical": "ben@example.com"}
-    given |= {"app_ids": ["shop"], "expires_in_s": 60, "invited_by": None, "inviter_tenant_id": None}
+    given |= {
+        "app_ids": ["shop"],
+        "expires_in_s": 60,
+        "invited_by": None,
+        "inviter_tenant_id": None,
+        "accepted_by": None,
+    }
     patch = {"key": id, "changes": CHANGES}
     rows = [CHANGES | row | patch]
     if module is key_imports:  # which tells only of rows that miss something

@@ -384,7 +384,7 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"invitation_token_taken"},
     ),
     "get an invitation": (lambda s, _: s.invitations.get("vast", "i500"), {"invitation_taken"}),
-    "list invitations": (lambda s, _: s.invitations.list("vast", after="i500"), {"invitation_taken"}),
+    "list invitations": (lambda s, _: s.invitations.list("vast", after="i500", limit=20), {"invitation_taken"}),
     "find an invitation": (
         lambda s, _: s.invitations.list("vast", InvitationFilter(email="500@example.com")),
         {"invitations_by_email"},
@@ -400,7 +400,10 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
         {"invitation_token_taken"},
     ),
     "accept an invitation": (lambda s, _: s.invitations.accept("vast", "i500", "u500"), {"invitation_taken"}),
-    "what a user accepted": (lambda s, _: s.invitations.list_of_user("vast", "u500"), {"invitations_by_user"}),
+    "what a user accepted": (
+        lambda s, _: s.invitations.list("vast", InvitationFilter(accepted_by="u500")),
+        {"invitations_by_user"},
+    ),
     "sweep invitations": (lambda s, _: s.invitations.sweep(limit=50), {"invitations_by_expiry"}),
     "sweep kept answers": (lambda s, _: s.idempotency.sweep(limit=500), {"idempotency_keys_by_age"}),
 }
