@@ -180,7 +180,8 @@ async def scopes_of(actor: str, tenant_id: str, verifier: Verifier, stores: Stor
         known = await look_up_id(verifier, id)
         return known.scopes if known.code == "valid" and known.app_id == IDENTITY else ()
     if kind == "user" and await stores.user_apps.has_access(tenant_id, IDENTITY, id):
-        return (await stores.user_apps.get(tenant_id, IDENTITY, id)).scopes
+        access = await stores.user_apps.find(tenant_id, IDENTITY, id)
+        return access.scopes if access else ()
     return ("*",) if kind == AT_THE_MACHINE else ()
 
 

@@ -86,6 +86,14 @@ def test_its_people_sign_in_and_out(service: Service) -> None:
     assert "problem" not in said
 
 
+def test_its_guest_is_invited(service: Service) -> None:
+    blocks = [*re.findall(r"```bash\n(.*?)```", section("Provision and verify"), re.DOTALL)[:2]]
+    blocks += re.findall(r"```bash\n(.*?)```", section("Invitations"), re.DOTALL)
+    said = run(service, "\n".join(blocks).replace("globex", "vandelay"))
+    assert '"username":"ben"' in said
+    assert "problem" not in said
+
+
 def test_its_command_line_says_what_it_shows(service: Service) -> None:
     commands, tree = re.findall(r"```(?:bash)?\n(.*?)```", section("The command line"), re.DOTALL)
     said = run(service, commands)

@@ -80,12 +80,14 @@ async def accept_invitation(service: Service, request: Request, body: Acceptance
     return Answer(201, user, f"/v1/tenants/{tenant_id}/users/{id}")
 
 
-@table.action(
+@table.post(
     "/v1/tenants/{tenant_id}/users/{user_id}/accept-invitation",
     scope="users:write",
     takes=AcceptanceAsUser,
     answers=Invitation,
+    status=200,
     by_oneself=True,
+    action=True,
     max_body=MAX_VERIFY_BYTES,
     raises=("invitation_not_good",),
 )

@@ -30,6 +30,8 @@ PATHS = {
     }
     for route in ROUTES
 }
+VERBS = {"/import": "/{key_id}", "/accept": "/{invitation_id}"}
+"""Where an id may stand too, which they then are to other methods."""
 
 
 @pytest.mark.parametrize("id", ["7", "a-b_c.D", "x" * 128])
@@ -59,7 +61,7 @@ async def test_what_is_no_route_is_a_problem(path: str, client: httpx2.AsyncClie
 @pytest.mark.parametrize("path", PATHS)
 async def test_another_method_is_told_which_there_are(path: str, target: Organisation, platform: Api) -> None:
     route = next(route for route in ROUTES if route.path == path)
-    by_id = PATHS.get(path.removesuffix("/import") + "/{key_id}", set()) if path.endswith("/import") else set()
+    by_id = next((PATHS[path.removesuffix(end) + id] for end, id in VERBS.items() if path.endswith(end)), set())
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"} - PATHS[path] - by_id:
         answer = await platform(method, path_of(route, target))
         assert told(answer) == (405, "method_not_allowed")
@@ -98,7 +100,7 @@ async def test_bodies_have_the_bounds_that_were_promised() -> None:
     assert bounds.pop("verify_keys") == 256 * 1024
     for name in ("report_leak", "sign_in", "put_password", "change_password", "redeem_reset", "accept_invitation"):
         assert bounds.pop(name) == 8 * 1024
-    for name in ("answer_challenge", "enrol_at_sign_in", "confirm_factor", "remove_factor"):
+    for name in ("answer_challenge", "enrol_at_sign_in", "confirm_factor", "remove_factor", "accept_as_user"):
         assert bounds.pop(name) == 8 * 1024
     assert set(bounds.values()) == {MIB}
 

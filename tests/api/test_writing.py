@@ -18,7 +18,7 @@ DELETES = [route for route in GUARDED if route.method == "DELETE"]
 ACTIONS = [route for route in GUARDED if route.action and not route.name.startswith("purge")]
 
 
-ONCE = ("key", "secret", "otpauth_uri")
+ONCE = ("key", "secret", "otpauth_uri", "token")
 """What is shown by the call that makes it, and never again."""
 
 

@@ -16,7 +16,7 @@ from identity.user_apps import Grant
 from identity.users import UserChanges
 from tests.api.problems import places, told
 from tests.conftest import Api, Organisation
-from tests.people.conftest import SAME_ID, People, worker
+from tests.people.conftest import SAME_ID, People, waits, worker
 from tests.people.test_passwords import token_of
 from tests.server import Database, execute
 
@@ -79,6 +79,16 @@ async def test_of_fifty_who_accept_one_token_one_becomes_a_user(people: People, 
     assert {told(answer) for answer in answers if answer.status_code == 400} == {NOT_GOOD}
     users = "SELECT count(*)::int FROM identity.users WHERE tenant_id = %s AND username LIKE 'cy%%'"
     assert execute(database.admin_url, users, people.org.id) == [(1,)]
+
+
+async def test_who_accepts_it_meanwhile_is_waited_for(people: People) -> None:
+    stores, id, token = people.org.stores, people.org.id, (await invited(people))["token"]
+    async with stores.transaction() as tx:
+        held = await tx.invitations.hold(id, token)
+        late = asyncio.ensure_future(accept(people, token))
+        assert held and await waits(late)
+        await tx.invitations.accept(id, held.id, "ana")
+    assert told(await late) == NOT_GOOD
 
 
 ENDED = {

@@ -9,6 +9,7 @@ import pytest
 from identity.user_apps import Grant
 from tests.edge.canaries import found_in
 from tests.people.conftest import People
+from tests.people.test_invitations import accept, invited
 from tests.people.test_passwords import redeem, reset
 from tests.server import Database, execute
 
@@ -28,6 +29,8 @@ async def test_they_are_in_no_log_no_problem_and_no_dump(
     went_on = (await people.refresh(began["refresh_token"])).json()
     await people.refresh(began["refresh_token"])
     first, last = await reset(people), await reset(people)
+    taken, free = [(await invited(people))["token"] for _ in "12"]
+    await accept(people, taken, password=NEW)
     problems = [
         await people.sign_in(WRONG),
         await people.sign_in(WRONG, login=WRONG),
@@ -36,9 +39,11 @@ async def test_they_are_in_no_log_no_problem_and_no_dump(
         await people.org.admin.post(f"{people.ana}/password", {"old_password": WRONG, "password": NEW}),
         await people.org.admin.put(f"{people.ana}/password", {"password": NEW[:6]}),
         await redeem(people, first, NEW),
+        await accept(people, taken, "dee", password=NEW),
+        await accept(people, free, "ana", password=NEW),
         await people.refresh(went_on["refresh_token"] + "x"),
     ]
-    secrets = [OLD, NEW, WRONG, first, last]
+    secrets = [OLD, NEW, WRONG, first, last, taken, free]
     secrets += [found[name] for found in (began, went_on) for name in ("access_token", "refresh_token")]
     assert [answer.status_code >= 400 for answer in problems] == [True] * len(problems)
     assert found_in("".join(answer.text + str(answer.headers) for answer in problems), secrets) == []

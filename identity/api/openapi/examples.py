@@ -56,6 +56,7 @@ INVITATION_ID, BENS_ID = "0198a7c4-6a2f-7c4b-9071-3d5c7b9e1f2a", "0198a7c4-7b3a-
 REFRESH_TOKEN, RESET_TOKEN, MFA_TOKEN, INVITATION_TOKEN = (
     f"{kind}_{REF}{'0' * 43}{'1' * 6}" for kind in ("irt", "irs", "imt", "iit")
 )
+NEXT_INVITATION_TOKEN = f"iit_{REF}{'2' * 43}{'1' * 6}"
 TOTP_SECRET, TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "492039"
 OTPAUTH = f"otpauth://totp/Acme:ana?secret={TOTP_SECRET}&issuer=Acme"
 RECOVERY_CODES = tuple(f"{char * 5}-k3pxp-jbswy-3dpeh" for char in "abcdefghij")
@@ -65,7 +66,7 @@ JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"
 MADE = (
     *(REF, KEY_ID, NEXT_KEY_ID, ADMIN_KEY_ID, f"key:{ADMIN_KEY_ID}", KEY, NEXT_KEY, ADMIN_KEY),
     *(SESSION_ID, REFRESH_TOKEN, RESET_TOKEN, JWT, KID, PUBLIC_X),
-    *(INVITATION_ID, BENS_ID, INVITATION_TOKEN),
+    *(INVITATION_ID, BENS_ID, INVITATION_TOKEN, NEXT_INVITATION_TOKEN),
     *(FACTOR_ID, MFA_TOKEN, TOTP_SECRET, OTPAUTH, *RECOVERY_CODES),
 )
 """What the service makes up: in each answer another."""
@@ -172,7 +173,9 @@ _INVITATION = Invitation(
     withdrawn_at=None,
     **_TIMES,
 )
-_SENT = SentInvitation(**_INVITATION.model_dump(), token=INVITATION_TOKEN)
+_SENT, _SENT_AGAIN = (
+    SentInvitation(**_INVITATION.model_dump(), token=token) for token in (INVITATION_TOKEN, NEXT_INVITATION_TOKEN)
+)
 _PASSWORD_CHANGE = PasswordChange(user_id="ana", changed_at=LATER, sessions_ended=1)
 _KEY = AppKey(
     tenant_id="acme",
@@ -374,7 +377,7 @@ EXAMPLES: dict[str, Example] = {
         {"email": "ben@example.com", "app_ids": ["shop"], "scopes": ["orders:read"]}, _shown(_SENT)
     ),
     "get_invitation": _answered(_INVITATION),
-    "resend_invitation": Example({"expires_in_s": 86400}, _shown(_SENT)),
+    "resend_invitation": Example({"expires_in_s": 86400}, _shown(_SENT_AGAIN)),
     "withdraw_invitation": _answered(_INVITATION, withdrawn_at=LATER),
     "accept_invitation": Example(
         {"token": INVITATION_TOKEN, "username": "ben", "password": PHRASE, "full_name": "Ben Okafor"},
