@@ -86,7 +86,8 @@ async def test_who_accepts_it_meanwhile_is_waited_for(people: People) -> None:
     async with stores.transaction() as tx:
         held = await tx.invitations.hold(id, token)
         late = asyncio.ensure_future(accept(people, token))
-        assert held and await waits(late)
+        assert held is not None
+        assert await waits(late)
         await tx.invitations.accept(id, held.id, "ana")
     assert told(await late) == NOT_GOOD
 
