@@ -131,6 +131,8 @@ async def test_it_is_withdrawn_and_sent_again_until_it_was_accepted(people: Peop
     assert told(await accept(people, made["token"])) == NOT_GOOD
     assert (await accept(people, again["token"])).status_code == 201
     assert [told(await do(people, made, verb)) for verb in ("withdraw", "resend")] == [(409, "status_conflict")] * 2
+    found = (await people.org.admin.get(f"{people.org.path}/invitations/{made['id']}")).json()
+    assert found["withdrawn_at"] is None
 
 
 async def test_lists_find_them_by_address_and_by_what_became_of_them(people: People, database: Database) -> None:
@@ -222,7 +224,7 @@ async def test_its_apps_and_scopes_are_judged_when_it_is_made_and_when_it_is_acc
     assert [(each["app_id"], each["scopes"]) for each in granted] == [("desk", ["orders:read"])]
 
 
-MANAGING = {"app_ids": [IDENTITY], "scopes": ["users:read"]}
+MANAGING: dict[str, Any] = {"app_ids": [IDENTITY], "scopes": ["users:read"]}
 
 
 async def test_nobody_invites_to_what_they_may_not_do(people: People) -> None:
