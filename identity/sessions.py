@@ -91,7 +91,8 @@ class SessionsEnded(Row):
 COLUMNS = columns(Session)
 
 _TOLD = """s.tenant_id, s.id AS session_id, s.app_id, s.user_id,
-           identity.granted_scopes(s.app_id, access.scopes, s.scopes) AS scopes,
+           CASE WHEN s.scopes <@ access.scopes THEN s.scopes
+                ELSE identity.granted_scopes(s.app_id, access.scopes, s.scopes) END AS scopes,
            coalesce((a.settings ->> 'access_token_s')::int, %(access_token_s)s) AS access_token_s"""
 
 _IDLE = """clock_timestamp() + make_interval(secs => least(
@@ -156,41 +157,12 @@ SELECT made.tenant_id, id AS session_id, made.app_id, made.user_id, scopes, acce
   FROM made CROSS JOIN may
 """
 
-# The session is held first, and its tokens after it, as whoever ends it takes them: the other way round the two would
-# deadlock. Of many who come with one token the first consumes it, and the others find it consumed. The one before it
-# nobody need find any more: it is known by its family.
-REFRESH = f"""
-WITH live AS (
-    SELECT {_TOLD},
-           least(s.ends_at, {_IDLE}) AS expires_at
-    {_CHAIN}
-     WHERE {_IS_LIVE} AND s.app_id = %(app_id)s
-       AND s.id = (SELECT session_id FROM identity.refresh_tokens
-                    WHERE tenant_id = %(tenant_id)s AND hash = %(hash)s AND expires_at > clock_timestamp())
-       AND (s.paid_until IS NULL OR s.paid_until <= clock_timestamp() + make_interval(secs => 60 - %(every_s)s))
-       FOR NO KEY UPDATE OF s
-), consumed AS (
-    UPDATE identity.refresh_tokens AS token
-       SET consumed_at = clock_timestamp(), successor_hash = %(successor_hash)s, successor = %(successor)s
-      FROM live
-     WHERE token.tenant_id = %(tenant_id)s AND token.hash = %(hash)s AND token.consumed_at IS NULL
-    RETURNING live.*
-), used AS (
-    UPDATE identity.sessions AS session
-       SET last_used_at = clock_timestamp(), expires_at = consumed.expires_at,
-           paid_until = greatest(paid_until, clock_timestamp()) + make_interval(secs => %(every_s)s)
-      FROM consumed
-     WHERE session.tenant_id = %(tenant_id)s AND session.id = consumed.session_id
-), forgotten AS (
-    DELETE FROM identity.refresh_tokens AS old
-     USING consumed
-     WHERE old.tenant_id = %(tenant_id)s AND old.session_id = consumed.session_id
-       AND old.family_hash = %(family_hash)s AND old.hash <> %(hash)s
-), next AS (
-    INSERT INTO identity.refresh_tokens (tenant_id, hash, family_hash, session_id, expires_at)
-    SELECT tenant_id, %(successor_hash)s, %(family_hash)s, session_id, expires_at FROM consumed
-)
-SELECT * FROM consumed
+# Judges, consumes and makes the successor: see schema/sessions.sql.
+REFRESH = """
+SELECT tenant_id, session_id, app_id, user_id, scopes, access_token_s, expires_at
+  FROM identity.refresh_session(
+       %(tenant_id)s, %(app_id)s, %(hash)s, %(family_hash)s, %(successor_hash)s, %(successor)s,
+       %(every_s)s, %(idle_s)s, %(refresh_token_s)s, %(access_token_s)s)
 """
 
 _PRESENTED_OF = """(

@@ -95,7 +95,7 @@ def _refresh(site: Site, stack: ExitStack, asked: argparse.Namespace) -> list[Su
     file = tokens(site, "tokens", connections * asked.rounds)
     subjects = [
         stack.enter_context(site.floor("update", keys)),
-        stack.enter_context(site.service("refresh", keys, warm=False)),
+        stack.enter_context(site.service("refresh", keys, warm=False, **UNLIMITED)),
     ]
     return [replace(each, order=replace(each.order, ask="refresh", keys=file)) for each in subjects]
 

@@ -238,7 +238,7 @@ def bury(connection: Connection, name: str, tenant_id: str) -> None:
 
 
 def writes(statement: str) -> bool:
-    return bool(re.search(r"\b(INSERT INTO|UPDATE identity|DELETE FROM)\b", statement))
+    return bool(re.search(r"\b(INSERT INTO|UPDATE identity|DELETE FROM|FROM identity\.refresh_session)\b", statement))
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
