@@ -48,6 +48,8 @@ from identity.api.cursors import Cursors
 from identity.api.envelope import Envelope
 from identity.api.forms import preflight
 from identity.api.hot import HotPath
+from identity.api.hot_introspection import HotIntrospection
+from identity.api.hot_refresh import HotRefresh
 from identity.api.routes import Route
 from identity.api.sweeping import sweeping
 from identity.api.whole import WholeProtocol
@@ -112,7 +114,10 @@ def make_app(settings: Settings) -> ASGIApp:
     )
     app.state.routes = tuple(ROUTES)
     app.router.redirect_slashes = False
-    return HotPath(Envelope(app, settings.trusted_proxies, seen))
+    hot = HotPath(Envelope(app, settings.trusted_proxies, seen))
+    hot.others[introspection.PATH] = HotIntrospection(hot).take
+    hot.others[oauth.TOKEN] = HotRefresh(hot).take
+    return hot
 
 
 @asynccontextmanager

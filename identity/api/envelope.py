@@ -27,7 +27,7 @@ from identity.verify.seen import Seen
 SLOW_S = 0.25
 CLIENT_LEFT = 499
 """Logged, never sent: there is nobody to send it to."""
-QUIET = ("/v1/keys/verify", "/v1/keys/verify-batch", "/healthz", "/readyz")
+QUIET = ("/v1/keys/verify", "/v1/keys/verify-batch", "/oauth/introspect", "/healthz", "/readyz")
 NOT_LITERAL = re.compile(rb"%(?:2f|0a)", re.IGNORECASE)
 NO_HOST = re.compile(r"[\s,/?#@\\]")
 
@@ -53,7 +53,7 @@ class Envelope:
         headers = Headers(scope=scope)
         id = request_id(headers.get("x-request-id"))
         state = scope.setdefault("state", {})
-        state.update(request_id=id, address=self._address(scope, headers))
+        state.update(request_id=id, address=self.address(scope, headers))
         started_s = time.perf_counter()
         status = 0
 
@@ -87,7 +87,7 @@ class Envelope:
 
     def log_slow(self, scope: Scope, id: str, principal: Principal, duration_s: float) -> None:
         """One that was answered in front of this."""
-        address = self._address(scope, Headers(scope=scope))
+        address = self.address(scope, Headers(scope=scope))
         scope.setdefault("state", {}).update(request_id=id, address=address, principal=principal, route=scope["path"])
         _log(scope, 200, duration_s)
 
@@ -103,7 +103,7 @@ class Envelope:
             log_error(error, detail=str(error) if isinstance(error, StartError) else None)
             raise
 
-    def _address(self, scope: Scope, headers: Headers) -> str:
+    def address(self, scope: Scope, headers: Headers) -> str:
         """Who is at the other end: X-Forwarded-For is believed as far as trusted proxies wrote it."""
         hops = [hop.strip() for hop in ",".join(headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
         address = _parsed(str((scope.get("client") or ("",))[0]))
@@ -164,7 +164,7 @@ def _judge_framing(headers: Headers) -> None:
 
 
 def _log(scope: Scope, status: int, duration_s: float) -> None:
-    """Verifications and probes are too many to log."""
+    """Verifications, which an introspection is too, and probes are too many to log."""
     if status == 200 and duration_s < SLOW_S and scope["path"] in QUIET:
         return
     state = scope["state"]

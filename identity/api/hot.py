@@ -3,11 +3,10 @@ on what it wholly understands and would answer with 200; whatever else comes is 
 
 from __future__ import annotations
 
-import re
 import time
 from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import Callable, Coroutine, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +15,7 @@ from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one, tell_taken, visible
 from identity.api.plain import MAX_BYTES, Plain, read_asked
+from identity.api.plain_headers import JSON_TYPES, plain_headers
 from identity.api.problems import edge_headers
 from identity.api.protocol import AT_ONCE
 from identity.api.request_id import request_id
@@ -26,37 +26,39 @@ from identity.errors import Unavailable
 from identity.verify import Known, Taken, Verifier, judge
 from identity.verify.verifier import Pair, digest
 
-JSON_TYPES = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
-LEFT_TO_OTHERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect"))
 BEARER = b"Bearer "
-
-_host = lru_cache(1024)(re.compile(rb"[^\s,/?#@\\\x80-\xff]+").fullmatch)
 
 
 class HotPath:
     """The outermost application. Of the two others, the envelope has what it hands on or fails at."""
 
-    paths = frozenset((VERIFY, VERIFY_BATCH))
-
     def __init__(self, envelope: Envelope) -> None:
         self.heads: dict[bytes, KnownHead] = {}
+        self.others: dict[str, Callable[[WholeRequest], bool]] = {}
+        """Who else takes what comes whole, by path."""
         self.envelope = envelope
         self.app = envelope.app
         self._tasks: set[Task[None]] = set()
 
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset((VERIFY, VERIFY_BATCH, *self.others))
+
     def take(self, request: WholeRequest) -> bool:
         """What one statement tells is answered when it has, without a task."""
+        if request.path in self.others:
+            return self.others[request.path](request)
         asking = _asking(request)
         if asking is None:
             return False
-        pair = self._ask_pair(asking) if request.path == VERIFY else None
+        pair = self.ask_pair(asking) if request.path == VERIFY else None
         if pair is not None:
             pair.batch.then(lambda _: self._told_pair(asking, pair))
         else:
-            self._start(asking, self._look_up)
+            self.start(self._look_up(asking))
         return True
 
-    def _ask_pair(self, asking: Asking) -> Pair | None:
+    def ask_pair(self, asking: Asking) -> Pair | None:
         verifier: Verifier = self.app.state.service.verifier
         [what] = asking.asked
         if not verifier.is_open or what.tenant_id is not None:
@@ -67,16 +69,16 @@ class HotPath:
         try:
             service: Service = self.app.state.service
             known = service.verifier.pair(pair)
-            caller = None if known is None else _allowed(known[0])
+            caller = None if known is None else allowed(known[0])
             if known is None:
-                self._start(asking, self._look_up)
+                self.start(self._look_up(asking))
             elif caller is None:
                 asking.request.hand_on()
             else:
                 service.usage.count(caller.tenant_id, known[0].key_id, "valid")
                 self._tell(asking, caller, visible(caller, known[1]))
         except Exception as error:  # noqa: BLE001 - which the envelope tells
-            self._fail(asking, error)
+            self.fail(asking, error)
 
     def _tell(self, asking: Asking, caller: Principal, its: Known) -> None:
         service: Service = self.app.state.service
@@ -85,19 +87,19 @@ class HotPath:
         if its.is_limited and code == "valid":
             service.verifier.take_then(its, what.cost, what.costs, partial(self._told_taken, asking, caller, its))
         else:
-            self._answer(asking, caller, tell_one(service, its, code))
+            self.answer(asking, caller, tell_one(service, its, code))
 
     def _told_taken(self, asking: Asking, caller: Principal, its: Known, taken: Taken | None) -> None:
         if taken is None:
-            self._fail(asking, Unavailable())
+            self.fail(asking, Unavailable())
             return
         try:
-            self._answer(asking, caller, tell_taken(self.app.state.service, its, taken))
+            self.answer(asking, caller, tell_taken(self.app.state.service, its, taken))
         except Exception as error:  # noqa: BLE001 - likewise
-            self._fail(asking, error)
+            self.fail(asking, error)
 
-    def _start(self, asking: Asking, work: Callable[[Asking], Coroutine[Any, Any, None]]) -> None:
-        task = get_running_loop().create_task(work(asking))
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -107,16 +109,16 @@ class HotPath:
             if caller is None:
                 asking.request.hand_on()
             else:
-                self._answer(asking, caller, told)
+                self.answer(asking, caller, told)
         except Exception as error:  # noqa: BLE001 - likewise
-            self._fail(asking, error)
+            self.fail(asking, error)
 
-    def _fail(self, asking: Asking, error: Exception) -> None:
-        asking.request.hand_on(partial(self.envelope.around, _raising(error)))
+    def fail(self, asking: Asking, error: Exception) -> None:
+        asking.request.hand_on(partial(self.envelope.around, raising(error)))
 
-    def _answer(self, asking: Asking, caller: Principal, told: bytes) -> None:
+    def answer(self, asking: Asking, caller: Principal, told: bytes) -> None:
         request, id = asking.request, asking.head.id
-        request.answer(_lines(id, told), told)
+        request.answer(lines(id, told), told)
         self._seen(request.path, id, caller, asking.started_s, request.as_scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +137,7 @@ class HotPath:
         try:
             caller, told = await self._told(head.credential, asked, path)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - which the envelope tells
-            await self.envelope.around(_raising(error), scope, receive, send)
+            await self.envelope.around(raising(error), scope, receive, send)
             return
         if caller is None:
             await self.envelope(scope, _again(messages, receive), send)
@@ -153,7 +155,7 @@ class HotPath:
         """Who asks, and the answer; nobody where the credential is not good for this."""
         service: Service = self.app.state.service
         its, *known = await service.verifier.look_up_all([credential, *[each.key for each in asked]])
-        caller = _allowed(its)
+        caller = allowed(its)
         if caller is None:
             return None, b""
         service.usage.count(its.tenant_id, its.key_id, "valid")
@@ -161,7 +163,7 @@ class HotPath:
         return caller, told[0] if path == VERIFY else items(told)
 
 
-def _allowed(its: Known) -> Principal | None:
+def allowed(its: Known) -> Principal | None:
     if its.code != "valid":
         return None
     caller = whose(its)
@@ -205,11 +207,9 @@ class Head(NamedTuple):
 
 def _head(headers: Sequence[tuple[bytes, bytes]]) -> Head | None:
     """None where anything is not as it is in an ordinary verification."""
-    found = dict(headers)
-    if len(found) != len(headers) or not LEFT_TO_OTHERS.isdisjoint(found):
-        return None
-    credential, host = found.get(b"authorization", b""), found.get(b"host", b"")
-    if found.get(b"content-type") not in JSON_TYPES or not credential.startswith(BEARER) or not _host(host):
+    found = plain_headers(headers, JSON_TYPES)
+    credential = b"" if found is None else found.get(b"authorization", b"")
+    if found is None or not credential.startswith(BEARER):
         return None
     text, given = credential[len(BEARER) :].decode("latin-1"), found.get(b"x-request-id")
     return Head(text, digest(text), request_id(given.decode("latin-1") if given else None), given is not None)
@@ -255,11 +255,11 @@ def _again(messages: list[Message], receive: Receive) -> Receive:
     return again
 
 
-def _raising(error: BaseException) -> ASGIApp:
-    async def raising(scope: Scope, receive: Receive, send: Send) -> None:
+def raising(error: BaseException) -> ASGIApp:
+    async def raise_it(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    return raising
+    return raise_it
 
 
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if value]
@@ -267,13 +267,13 @@ _HEADERS.append((b"content-type", b"application/json"))
 _HEAD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
 
 
-def _lines(id: str, body: bytes) -> bytes:
+def lines(id: str, body: bytes) -> bytes:
     return b"%bx-request-id: %b\r\ncontent-length: %d\r\n" % (_HEAD, id.encode(), len(body))
 
 
 async def _send(scope: Scope, send: Send, id: str, body: bytes) -> None:
     at_once = scope.get("extensions", {}).get(AT_ONCE)
-    if at_once is None or not at_once(_lines(id, body), body):
+    if at_once is None or not at_once(lines(id, body), body):
         headers = [*_HEADERS, (b"x-request-id", id.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

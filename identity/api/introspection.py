@@ -19,6 +19,7 @@ from identity.verify import Verification, verdict
 
 table = Table("oauth")
 
+PATH = "/oauth/introspect"
 BEARER = "Bearer"
 
 
@@ -58,7 +59,7 @@ INACTIVE = Introspection(active=False)
 
 
 @table.post(
-    "/oauth/introspect",
+    PATH,
     scope="keys:verify",
     takes=TokenInQuestion,
     answers=Introspection,

@@ -19,12 +19,13 @@ from identity.api.sign_in import signed_in
 from identity.auth import held
 from identity.errors import InvalidClient, NotFound, OAuthError
 from identity.fields import SCOPE_PATTERN
-from identity.stores import LIFETIMES
+from identity.stores import LIFETIMES, Stores
 from identity.tokens import KEY
 from identity.verify import Known, verdict
 
 table = Table("oauth")
 
+TOKEN = "/oauth/token"  # noqa: S105 - a path
 ACTOR = "oauth"
 MAX_SCOPES = 100
 OF_KEYS = ("secret", "service")
@@ -65,7 +66,7 @@ class Revoked(BaseModel):
 
 
 @table.post(
-    "/oauth/token",
+    TOKEN,
     scope=PUBLIC,
     takes=TokenRequest,
     answers=IssuedToken,
@@ -105,8 +106,15 @@ async def _token_by_refresh(service: Service, request: Request, client: Client, 
     if client.secret is not None:
         await _authenticated(service, client)
     asked = None if form.scope is None else _scopes(form.scope)
-    sessions, a_minute = service.stores_for(request, ACTOR).sessions, service.settings.refreshes_per_session
-    found = await sessions.refresh(client.tenant_id, client.app_id, form.refresh_token, LIFETIMES, a_minute=a_minute)
+    return await refreshed(service, service.stores_for(request, ACTOR), client, form.refresh_token, asked)
+
+
+async def refreshed(
+    service: Service, stores: Stores, client: Client, token: str, asked: tuple[str, ...] | None = None
+) -> IssuedToken:
+    """OAuthError where the token is not good, or comes too soon."""
+    a_minute = service.settings.refreshes_per_session
+    found = await stores.sessions.refresh(client.tenant_id, client.app_id, token, LIFETIMES, a_minute=a_minute)
     if found is None:
         raise OAuthError("invalid_grant", "This refresh token is not good, or not any more.")
     live = found.session

@@ -169,8 +169,8 @@ async def test_of_a_trusted_proxy_the_last_address_counts(
 def test_an_ipv4_proxy_is_trusted_on_a_socket_of_both_families() -> None:
     headers = Headers({"X-Forwarded-For": "203.0.113.7"})
     envelope = Envelope(Starlette(), ["127.0.0.0/8"])
-    assert envelope._address({"client": ("::ffff:127.0.0.1", 1)}, headers) == "203.0.113.7"
-    assert envelope._address({"client": ("::ffff:10.0.0.1", 1)}, headers) == "10.0.0.1"
+    assert envelope.address({"client": ("::ffff:127.0.0.1", 1)}, headers) == "203.0.113.7"
+    assert envelope.address({"client": ("::ffff:10.0.0.1", 1)}, headers) == "10.0.0.1"
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "Host"])
