@@ -1,4 +1,4 @@
--- depends: 0027_index_of_families
+-- depends: 0028_failures_of_purged
 CREATE FUNCTION identity.refresh_session(
     of_tenant text, of_app text, presented bytea, family bytea, next_hash bytea, next_sealed bytea,
     every_s float8, idle_s int, refresh_token_s int, default_access_token_s int)
