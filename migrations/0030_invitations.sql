@@ -1,4 +1,4 @@
--- depends: 0028_failures_of_purged
+-- depends: 0029_refresh_session
 CREATE TABLE identity.invitations (
     tenant_id         text COLLATE "C" NOT NULL,
     id                text COLLATE "C" NOT NULL DEFAULT identity.uuid7(),
