@@ -9,11 +9,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one, tell_taken, visible
+from identity.api.messages import again_from, read_messages, whole
 from identity.api.plain import MAX_BYTES, Plain, read_asked
 from identity.api.plain_headers import JSON_TYPES, plain_headers
 from identity.api.problems import edge_headers
@@ -128,11 +129,11 @@ class HotPath:
             return
         started_s = time.perf_counter()
         path = scope["path"]
-        messages = await _messages(receive, MAX_BYTES[path])
-        body = _whole(messages)
+        messages = await read_messages(receive, MAX_BYTES[path])
+        body = whole(messages)
         asked = None if body is None else read_asked(path, body)
         if asked is None:
-            await self.envelope(scope, _again(messages, receive), send)
+            await self.envelope(scope, again_from(messages, receive), send)
             return
         try:
             caller, told = await self._told(head.credential, asked, path)
@@ -140,7 +141,7 @@ class HotPath:
             await self.envelope.around(raising(error), scope, receive, send)
             return
         if caller is None:
-            await self.envelope(scope, _again(messages, receive), send)
+            await self.envelope(scope, again_from(messages, receive), send)
             return
         await _send(scope, send, head.id, told)
         self._seen(path, head.id, caller, started_s, lambda: scope)
@@ -226,33 +227,6 @@ def _head_of(request: WholeRequest) -> Head | None:
         if at >= 0:
             request.note = slice(at, at + len(head.credential)), head.digest
     return head
-
-
-async def _messages(receive: Receive, max_bytes: int) -> list[Message]:
-    """As far as the body's end, or its bound."""
-    messages = [await receive()]
-    size = 0
-    while messages[-1].get("more_body") and size <= max_bytes:
-        messages.append(await receive())
-        size = sum(len(each.get("body", b"")) for each in messages)
-    return messages
-
-
-def _whole(messages: list[Message]) -> bytes | None:
-    last = messages[-1]
-    if last["type"] != "http.request" or last.get("more_body"):
-        return None
-    body: bytes = last["body"] if len(messages) == 1 else b"".join(each["body"] for each in messages)
-    return body
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """What was read already, and then the rest."""
-
-    async def again() -> Message:
-        return messages.pop(0) if messages else await receive()
-
-    return again
 
 
 def raising(error: BaseException) -> ASGIApp:

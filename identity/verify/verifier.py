@@ -6,7 +6,6 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
@@ -18,37 +17,13 @@ from identity.verify.lane import ask
 from identity.verify.lanes import Lanes
 from identity.verify.limits import Ask, Limits, Taken
 from identity.verify.memory import Memory, Proof
+from identity.verify.question import Found, Question
 from identity.verify.statements import array
 from identity.verify.verdicts import Asked, Verdict, Verification, judge, verdict
 
 MAX_CHAINS = 32
 """In one statement. Of fewer the server could read more in a second, but then the worker would wait while it reads, and
 it while the worker answers."""
-
-
-@dataclass(slots=True)
-class Question:
-    """One key's text, on its way to a verdict."""
-
-    text: str
-    digest: bytes
-    known: Known | None
-    tenant_id: str | None = None
-    """Among whose imported keys it is looked up; None: it is one of ours, or nothing."""
-    key: KeyText | None = None
-    name: str | None = None
-    """Of an imported key, once it is asked for whole."""
-    batch: Batch | None = None
-
-
-@dataclass(slots=True)
-class Found:
-    """The rows of a look-up by what was asked, and in which epoch of the memory they were asked for."""
-
-    epoch: int
-    rows: dict[str, Any]
-    judged: dict[bytes, Known] = field(default_factory=dict)
-    """By digest: those who ask together often do so with the same key."""
 
 
 class Pair(NamedTuple):
