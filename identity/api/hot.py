@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.envelope import SLOW_S, Envelope
 from identity.api.keys import VERIFY, VERIFY_BATCH, items, tell, tell_one, tell_taken, visible
-from identity.api.messages import again_from, read_messages, whole
+from identity.api.messages import again_from, raising, read_messages, whole
 from identity.api.plain import MAX_BYTES, Plain, read_asked
 from identity.api.plain_headers import JSON_TYPES, plain_headers
 from identity.api.problems import edge_headers
@@ -227,13 +227,6 @@ def _head_of(request: WholeRequest) -> Head | None:
         if at >= 0:
             request.note = slice(at, at + len(head.credential)), head.digest
     return head
-
-
-def raising(error: BaseException) -> ASGIApp:
-    async def raise_it(scope: Scope, receive: Receive, send: Send) -> None:
-        raise error
-
-    return raise_it
 
 
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in edge_headers("").items() if value]

@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from identity.api.call import Service
 from identity.api.forms import Client
-from identity.api.hot import HotPath, lines, raising
+from identity.api.hot import HotPath, lines
 from identity.api.logs import log_request
+from identity.api.messages import raising
 from identity.api.oauth import ACTOR, TOKEN, refreshed
 from identity.api.plain_headers import FORM_TYPES, plain_headers
 from identity.api.request_id import request_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 async def read_messages(receive: Receive, max_bytes: int) -> list[Message]:
@@ -30,3 +30,10 @@ def again_from(messages: list[Message], receive: Receive) -> Receive:
         return messages.pop(0) if messages else await receive()
 
     return again
+
+
+def raising(error: BaseException) -> ASGIApp:
+    async def raise_it(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    return raise_it
