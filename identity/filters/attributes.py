@@ -211,12 +211,15 @@ class Member(Attribute):
         return self._exists(f'@.type() == "{kind}" && @ {sign} $v', bind, readable(value))
 
     def _contains(self, value: Any, bind: Bind) -> str:
-        """The value, or an array that has it: as containment, since an index knows that alone."""
+        """The value, or an array that has it: as containment, since an index knows that alone. It is said twice where
+        there is such an index: behind a policy the planner sees no statistics of JSON, takes one row in fifty to match,
+        and would rather read all until a page is full."""
         whole = "{a} @> {v}::jsonb"
         if self.by_tenant:
             whole = "identity.of_tenant(tenant_id, {a}) @> identity.of_tenant(%(tenant_id)s, {v}::jsonb)"
         either = [whole.format(a=self.sql, v=bind(json.dumps({self.name: each}))) for each in (value, [value])]
-        return f"({' OR '.join(either)})"
+        found = f"({' OR '.join(either)})"
+        return f"({found} AND {found})" if self.by_tenant else found
 
     def _exists(self, judged: str, bind: Bind, value: Any = None) -> str:
         variables = bind(json.dumps({"v": value}))

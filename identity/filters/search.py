@@ -57,7 +57,6 @@ class Search(Given):
     ] = None
     sort: Annotated[
         str | None,
-        StringConstraints(max_length=64),
         Field(
             description="By which attribute; with `-` before it from the last to the first.", examples=["-created_at"]
         ),
@@ -74,9 +73,14 @@ class Search(Given):
     @field_validator("sort")
     @classmethod
     def _can_be_sorted(cls, sort: str | None) -> str | None:
-        if sort is not None and not ((found := cls.attributes.get(sort.removeprefix("-"))) and found.plain):
-            raise ValueError(f"must be one of {', '.join(name for name, each in cls.attributes.items() if each.plain)}")
+        if sort is not None and sort not in cls.orders():
+            raise ValueError(f"must be one of {', '.join(cls.orders())}")
         return sort
+
+    @classmethod
+    def orders(cls) -> list[str]:
+        plain = [name for name, each in cls.attributes.items() if each.plain]
+        return [f"{sign}{name}" for name in plain for sign in ("", "-")]
 
     @property
     def is_bounded(self) -> bool:

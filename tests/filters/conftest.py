@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from identity.stores import Stores
@@ -46,22 +46,16 @@ async def people(stores: Stores) -> str:
     return tenant_id
 
 
+DAYS = """
+UPDATE identity.users SET created_at = timestamptz '2026-01-01T00:00:00Z' + make_interval(days => right(id, 1)::int)
+ WHERE tenant_id = ANY (%(tenants)s)
+"""
+
+
 @pytest.fixture(scope="session")
-async def acme(stores: Stores, database: server.Database) -> AsyncIterator[str]:
+async def acme(stores: Stores, database: server.Database) -> str:
     """Whose people are as those of a neighbour, and came one a day."""
     tenants = [await people(stores), await people(stores)]
-    days = """
-        ALTER TABLE identity.users DISABLE TRIGGER touch;
-        UPDATE identity.users SET created_at = timestamptz '2026-01-01T00:00:00Z' + make_interval(days => right(id, 1)::int)
-         WHERE tenant_id = ANY (%(tenants)s);
-        ALTER TABLE identity.users ENABLE TRIGGER touch;
-    """
-    yield server_days(database, tenants, days)
-
-
-def server_days(database: server.Database, tenants: list[str], days: str) -> str:
-    import psycopg
-
     with psycopg.connect(database.admin_url, cursor_factory=psycopg.ClientCursor) as connection:
-        connection.execute(days.encode(), {"tenants": tenants})
+        connection.execute(DAYS.encode(), {"tenants": tenants})
     return tenants[0]

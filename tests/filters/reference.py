@@ -59,7 +59,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Not:
-    inner: Any
+    inner: Expression
 
     def __str__(self) -> str:
         return f"not ({self.inner})"
@@ -71,13 +71,16 @@ class Not:
 @dataclass(frozen=True)
 class Either:
     op: str
-    parts: tuple[Any, ...]
+    parts: tuple[Expression, ...]
 
     def __str__(self) -> str:
         return "(" + f" {self.op} ".join(str(part) for part in self.parts) + ")"
 
     def holds(self, user: User) -> bool:
         return (any if self.op == "or" else all)(part.holds(user) for part in self.parts)
+
+
+Expression = Asked | Not | Either
 
 
 def _elements(value: Any) -> list[Any]:
@@ -121,9 +124,11 @@ LEAVES = (
     | st.builds(Asked, _any, _equal_op, st.none())
     | st.builds(Asked, _any)
 )
-EXPRESSIONS = st.recursive(
+EXPRESSIONS: st.SearchStrategy[Expression] = st.recursive(
     LEAVES,
-    lambda inner: st.builds(Not, inner)
-    | st.builds(Either, st.sampled_from(["and", "or"]), st.lists(inner, min_size=2, max_size=3).map(tuple)),
+    lambda inner: (
+        st.builds(Not, inner)
+        | st.builds(Either, st.sampled_from(["and", "or"]), st.lists(inner, min_size=2, max_size=3).map(tuple))
+    ),
     max_leaves=6,
 )
