@@ -30,7 +30,7 @@ class Asked:
     """One after the other, until a page is full: where some rows lack the value of the order, no index finds with one
     condition what comes behind a row."""
     order: str
-    params: Mapping[str, Any]
+    params: dict[str, Any]
 
     @property
     def matching(self) -> str:
