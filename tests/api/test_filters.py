@@ -56,6 +56,7 @@ ASKED = {
     "/users/ana/apps": 'app_id sw "s" and revoked_at eq null',
     "/keys": 'name co "e" and (expires_at eq null or last_used_at gt "2026-01-01T00:00:00Z") and not (scopes eq "x")',
     "/apps/shop/keys": 'metadata.till gt 5 or metadata.till co "7" or not (metadata pr)',
+    "/invitations": 'email sw "A" or app_ids eq "shop" and accepted_at eq null',
     "/users/ana/sessions": 'user_agent ew "x" or address pr',
     "/users/ana/factors": "confirmed_at pr",
 }

@@ -1,4 +1,4 @@
--- depends: 0027_index_of_families
+-- depends: 0030_invitations
 CREATE FUNCTION identity.of_tenant(text, jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN jsonb_build_object($1, $2);

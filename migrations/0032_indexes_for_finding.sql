@@ -1,4 +1,4 @@
--- depends: 0029_finding
+-- depends: 0031_finding
 -- transactional: false
 CREATE INDEX CONCURRENTLY IF NOT EXISTS users_by_metadata ON identity.users USING gin (identity.of_tenant(tenant_id, metadata) jsonb_path_ops);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS users_by_full_name ON identity.users (tenant_id, full_name COLLATE "C", id);
