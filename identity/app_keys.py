@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
-from identity import key_text
+from identity import filters, key_text
 from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep_by_tenant
 from identity.errors import Conflict, NotFound
 from identity.fields import Changes, Given, Instant, Metadata, Scopes, Slug, Text, unset
@@ -112,7 +112,35 @@ class Revocation(Given):
     reason: Text | None = None
 
 
-class AppKeyFilter(Given):
+LAST_USE = """(SELECT last_used_at FROM identity.key_last_uses AS used
+         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id)"""
+
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "app_id": filters.Text("app_id"),
+    "branch_id": filters.Text("branch_id"),
+    "user_id": filters.Text("user_id"),
+    "prefix": filters.Text("prefix"),
+    "type": filters.Text("type", get_args(Type)),
+    "environment": filters.Text("environment", get_args(Environment)),
+    "name": filters.Text("name"),
+    "scopes": filters.Texts("scopes"),
+    "allowed_ips": filters.Texts("allowed_ips"),
+    "expires_at": filters.Instant("expires_at"),
+    "disabled_at": filters.Instant("disabled_at"),
+    "revoked_at": filters.Instant("revoked_at"),
+    "revoke_reason": filters.Text("revoke_reason"),
+    "rotated_from": filters.Text("rotated_from"),
+    "last_used_at": filters.Instant(LAST_USE),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+    "metadata": filters.Document("metadata"),
+}
+
+
+class AppKeyFilter(filters.Search):
+    attributes = ATTRIBUTES
+
     app_id: str | None = None
     branch_id: str | None = None
     user_id: str | None = None
@@ -134,8 +162,7 @@ def shown(limits: str) -> str:
        (SELECT next.id FROM identity.app_keys AS next
          WHERE next.tenant_id = app_keys.tenant_id AND next.rotated_from = app_keys.id
          ORDER BY next.revoked_at DESC NULLS FIRST LIMIT 1) AS rotated_to,
-       (SELECT last_used_at FROM identity.key_last_uses AS used
-         WHERE used.tenant_id = app_keys.tenant_id AND used.key_id = app_keys.id) AS last_used_at,
+       {LAST_USE} AS last_used_at,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('source', source, 'url', url, 'reported_at', leak.created_at)
                                   ORDER BY number), '[]')
           FROM identity.key_leaks AS leak
@@ -177,15 +204,12 @@ LIST = f"""
 SELECT {COLUMNS}
   FROM identity.app_keys
  WHERE tenant_id = %(tenant_id)s
-   AND id > %(after)s
    AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)
    AND (%(branch_id)s::text IS NULL OR branch_id = %(branch_id)s)
    AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(type)s::text IS NULL OR type = %(type)s)
    AND (%(environment)s::text IS NULL OR environment = %(environment)s)
- ORDER BY id
- LIMIT %(limit)s
 """
 
 # What ISSUE and IMPORT (of key_imports) have in common.
@@ -390,7 +414,7 @@ class AppKeyStore(Store[AppKey]):
         limit: int = 50,
     ) -> Page[AppKey]:
         """Keys of the tenant, of an app, of a branch (with its app) or of a user."""
-        return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())
+        return await self._page(LIST, tenant_id, "id", where, after, limit)
 
 
 def with_text(key: AppKey, secret: str) -> IssuedKey:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
+from identity import filters
 from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep_by_tenant
-from identity.fields import Changes, Document, Filter, Given, Metadata, Scopes, Slug, Text, Whole, patch_of, unset
+from identity.fields import Changes, Document, Given, Metadata, Scopes, Slug, Text, Whole, patch_of, unset
 
 IDENTITY = "identity"
 """The app that every tenant has: this service itself. Its keys manage."""
@@ -68,7 +69,21 @@ class AppChanges(Changes):
     metadata: Metadata | None = unset()
 
 
-class AppFilter(Filter):
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "name": filters.Text("name"),
+    "type": filters.Text("type", get_args(Type)),
+    "status": filters.Text("status", get_args(Status)),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+    "deleted_at": filters.Instant("deleted_at"),
+    "metadata": filters.Document("metadata"),
+}
+
+
+class AppFilter(filters.Filter):
+    attributes = ATTRIBUTES
+
     name: str | None = None
     type: Type | None = None
     status: Status | None = None
@@ -93,13 +108,10 @@ LIST = f"""
 SELECT {COLUMNS}
   FROM identity.apps
  WHERE tenant_id = %(tenant_id)s
-   AND id > %(after)s
    AND (deleted_at IS NOT NULL) = %(deleted)s
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(type)s::text IS NULL OR type = %(type)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY id
- LIMIT %(limit)s
 """
 
 CREATE = f"""
@@ -255,4 +267,4 @@ class AppStore(Store[App]):
     async def list(
         self, tenant_id: str, where: AppFilter = AppFilter(), *, after: str | None = None, limit: int = 50
     ) -> Page[App]:
-        return await self._page(LIST, tenant_id, "id", after, limit, **where.model_dump())
+        return await self._page(LIST, tenant_id, "id", where, after, limit)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
+from identity import filters
 from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, sweep_by_tenant
 from identity.fields import (
     Changes,
     Document,
     Email,
-    Filter,
     Given,
     Metadata,
     Printable,
@@ -97,7 +97,26 @@ class BranchChanges(Changes):
     metadata: Metadata | None = unset()
 
 
-class BranchFilter(Filter):
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "code": filters.Text("code"),
+    "name": filters.Text("name"),
+    "type": filters.Text("type", get_args(Type)),
+    "status": filters.Text("status", get_args(Status)),
+    "address": filters.Document(
+        "address", dict.fromkeys(Address.model_fields, str) | {"latitude": float, "longitude": float}
+    ),
+    "contact": filters.Document("contact", dict.fromkeys(Contact.model_fields, str)),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+    "deleted_at": filters.Instant("deleted_at"),
+    "metadata": filters.Document("metadata", by_tenant=True),
+}
+
+
+class BranchFilter(filters.Filter):
+    attributes = ATTRIBUTES
+
     code: str | None = None
     name: str | None = None
     type: Type | None = None
@@ -132,16 +151,13 @@ SELECT {COLUMNS}
 
 LIST = f"""
 SELECT {COLUMNS}
-  FROM identity.branches
+  FROM identity.branches_of_tenant AS branches
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
-   AND id > %(after)s
    AND (deleted_at IS NOT NULL) = %(deleted)s
    AND (%(code)s::text IS NULL OR code = %(code)s)
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(type)s::text IS NULL OR type = %(type)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY id
- LIMIT %(limit)s
 """
 
 CREATE = f"""
@@ -331,4 +347,4 @@ class BranchStore(Store[Branch]):
         after: str | None = None,
         limit: int = 50,
     ) -> Page[Branch]:
-        return await self._page(LIST, tenant_id, "id", after, limit, app_id=app_id, **where.model_dump())
+        return await self._page(LIST, tenant_id, "id", where, after, limit, app_id=app_id)

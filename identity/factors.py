@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import pyotp
 from pydantic import StringConstraints
 
+from identity import filters
 from identity.db import Page, Row, Store, columns
 from identity.errors import IdentityError, NotFound
 from identity.fields import Given
@@ -167,6 +168,20 @@ def open_secret(tenant_id: str, user_id: str, sealed: bytes, secret_keys: tuple[
     return None if clear is None else clear.decode()
 
 
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "confirmed_at": filters.Instant("confirmed_at"),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+}
+
+
+class FactorFilter(filters.Search):
+    """All of a user: there are two at most."""
+
+    attributes = ATTRIBUTES
+
+
 COLUMNS = f"""{columns(Factor, but=("recovery_codes_left",))},
        (SELECT count(*) FROM identity.recovery_codes AS code
          WHERE code.tenant_id = %(tenant_id)s AND code.factor_id = factors.id) AS recovery_codes_left"""
@@ -180,9 +195,7 @@ SELECT {COLUMNS}
 LIST = f"""
 SELECT {COLUMNS}
   FROM identity.factors
- WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND id > %(after)s
- ORDER BY id
- LIMIT %(limit)s
+ WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
 """
 
 HOLD = f"""
@@ -286,8 +299,16 @@ class FactorStore(Store[Factor]):
     async def get(self, tenant_id: str, user_id: str, id: str) -> Factor:
         return await self._one(GET, tenant_id, user_id=user_id, id=id)
 
-    async def list(self, tenant_id: str, user_id: str, *, after: str | None = None, limit: int = 50) -> Page[Factor]:
-        return await self._page(LIST, tenant_id, "id", after, limit, user_id=user_id)
+    async def list(
+        self,
+        tenant_id: str,
+        user_id: str,
+        where: FactorFilter = FactorFilter(),
+        *,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Factor]:
+        return await self._page(LIST, tenant_id, "id", where, after, limit, user_id=user_id)
 
     async def hold(self, tenant_id: str, user_id: str, *, counted_as: str | None = None) -> Held | None:
         """None where there is no such user. Failures count by their id, unless another name is given."""

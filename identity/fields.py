@@ -133,13 +133,6 @@ class Changes(Given):
         return self.model_dump(mode="json", include=self.model_fields_set)
 
 
-class Filter(Given):
-    """The equalities by which a list may be narrowed; None means any."""
-
-    deleted: bool = False
-    """Tombstones instead of the living."""
-
-
 def unset() -> Any:
     """The default of a field of Changes: never read, since only given fields are."""
     return Field(default_factory=lambda: None)

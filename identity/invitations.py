@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, StringConstraints
 
+from identity import filters
 from identity.db import Page, Row, Store, columns, sweep
 from identity.errors import Conflict, NotFound
 from identity.fields import AS_WHOLE, Email, Given, Scopes, Slug, canonical
@@ -58,14 +59,36 @@ class Resending(Given):
     expires_in_s: Lifetime = 7 * DAY_S
 
 
-class InvitationFilter(Given):
+APP_IDS = """ARRAY(SELECT app_id FROM identity.invitation_access AS access
+              WHERE access.tenant_id = %(tenant_id)s AND access.invitation_id = id ORDER BY app_id)"""
+SCOPES = """coalesce((SELECT scopes FROM identity.invitation_access AS access
+                  WHERE access.tenant_id = %(tenant_id)s AND access.invitation_id = id LIMIT 1), '{}')"""
+
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "email": filters.Name("email_canonical"),
+    "app_ids": filters.Texts(APP_IDS),
+    "scopes": filters.Texts(SCOPES),
+    "invited_by": filters.Text("invited_by"),
+    "expires_at": filters.Instant("expires_at"),
+    "accepted_at": filters.Instant("accepted_at"),
+    "accepted_by": filters.Text("accepted_by"),
+    "withdrawn_at": filters.Instant("withdrawn_at"),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+}
+
+
+class InvitationFilter(filters.Search):
+    attributes = ATTRIBUTES
+
     email: str | None = None
     accepted_by: str | None = None
     status: Status | None = None
 
     def params(self) -> dict[str, Any]:
         """In any spelling."""
-        return self.model_dump() | {"email": self.email and canonical(self.email)}
+        return super().params() | {"email": self.email and canonical(self.email)}
 
 
 class Inviter(NamedTuple):
@@ -90,10 +113,8 @@ class Pending:
 
 
 COLUMNS = f"""{columns(Invitation, but=("app_ids", "scopes"))},
-       ARRAY(SELECT app_id FROM identity.invitation_access AS access
-              WHERE access.tenant_id = %(tenant_id)s AND access.invitation_id = id ORDER BY app_id) AS app_ids,
-       coalesce((SELECT scopes FROM identity.invitation_access AS access
-                  WHERE access.tenant_id = %(tenant_id)s AND access.invitation_id = id LIMIT 1), '{{}}') AS scopes"""
+       {APP_IDS} AS app_ids,
+       {SCOPES} AS scopes"""
 
 GET = f"""
 SELECT {COLUMNS}
@@ -105,15 +126,12 @@ LIST = f"""
 SELECT {COLUMNS}
   FROM identity.invitations
  WHERE tenant_id = %(tenant_id)s
-   AND id > %(after)s
    AND (%(email)s::text IS NULL OR email_canonical = %(email)s)
    AND (%(accepted_by)s::text IS NULL OR accepted_by = %(accepted_by)s)
    AND (%(status)s::text IS NULL OR %(status)s = CASE
            WHEN accepted_at IS NOT NULL THEN 'accepted'
            WHEN withdrawn_at IS NOT NULL THEN 'withdrawn'
            WHEN expires_at > clock_timestamp() THEN 'pending' ELSE 'expired' END)
- ORDER BY id
- LIMIT %(limit)s
 """
 
 OF_TENANT = """
@@ -262,7 +280,7 @@ class InvitationStore(Store[Invitation]):
         after: str | None = None,
         limit: int = 50,
     ) -> Page[Invitation]:
-        return await self._page(LIST, tenant_id, "id", after, limit, **where.params())
+        return await self._page(LIST, tenant_id, "id", where, after, limit)
 
     async def sweep(self, *, limit: int) -> int:
         """Takes up to that many of all tenants away that expired a month ago; how many it took."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from identity import filters
 from identity.db import IfMatch, Page, Row, Store, columns, precondition_failed, sweep
 from identity.errors import SlowDown
 from identity.sealing import Sealing
@@ -86,6 +87,26 @@ class SessionsEnded(Row):
 
     sessions_ended: tuple[str, ...]
     refresh_tokens_ended: int
+
+
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "app_id": filters.Text("app_id"),
+    "scopes": filters.Texts("scopes"),
+    "address": filters.Text("address"),
+    "user_agent": filters.Text("user_agent"),
+    "last_used_at": filters.Instant("last_used_at"),
+    "expires_at": filters.Instant("expires_at"),
+    "ends_at": filters.Instant("ends_at"),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+}
+
+
+class SessionFilter(filters.Search):
+    """All of a user, or some of them."""
+
+    attributes = ATTRIBUTES
 
 
 COLUMNS = columns(Session)
@@ -213,9 +234,7 @@ SELECT {COLUMNS}
 LIST = f"""
 SELECT {COLUMNS}
   FROM identity.sessions
- WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND id > %(after)s AND expires_at > clock_timestamp()
- ORDER BY id
- LIMIT %(limit)s
+ WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND expires_at > clock_timestamp()
 """
 
 END = f"""
@@ -304,9 +323,17 @@ class SessionStore(Store[Session]):
     async def get(self, tenant_id: str, user_id: str, id: str) -> Session:
         return await self._one(GET, tenant_id, user_id=user_id, id=id)
 
-    async def list(self, tenant_id: str, user_id: str, *, after: str | None = None, limit: int = 50) -> Page[Session]:
+    async def list(
+        self,
+        tenant_id: str,
+        user_id: str,
+        where: SessionFilter = SessionFilter(),
+        *,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Session]:
         """Those that have not ended, in the order in which they began."""
-        return await self._page(LIST, tenant_id, "id", after, limit, user_id=user_id)
+        return await self._page(LIST, tenant_id, "id", where, after, limit, user_id=user_id)
 
     async def end(self, tenant_id: str, user_id: str, id: str, *, if_match: IfMatch = None) -> Session:
         ended = await self._first(END, tenant_id, user_id=user_id, id=id, if_match=if_match)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from identity import purging
+from identity import filters, purging
 from identity.db import IfMatch, Page, Row, Store, columns, jsonb, naming, precondition_failed, secrets_in_dsn
 from identity.errors import Conflict
 from identity.fields import (
     AS_WHOLE,
     Changes,
     Document,
-    Filter,
     Given,
     Limit,
     Metadata,
@@ -125,7 +124,23 @@ class TenantChanges(Changes):
         return bool(named & {"domain", "db_dsn", "db_schema", "max_users", "max_apps"})
 
 
-class TenantFilter(Filter):
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "ref": filters.Text("ref"),
+    "name": filters.Text("name"),
+    "domain": filters.Text("domain"),
+    "status": filters.Text("status", get_args(Status)),
+    "db_schema": filters.Text("db_schema"),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+    "deleted_at": filters.Instant("deleted_at"),
+    "metadata": filters.Document("metadata"),
+}
+
+
+class TenantFilter(filters.Filter):
+    attributes = ATTRIBUTES
+
     name: str | None = None
     domain: str | None = None
     status: Status | None = None
@@ -149,14 +164,11 @@ SELECT {COLUMNS}
 LIST = f"""
 SELECT {COLUMNS}
   FROM identity.tenants
- WHERE id > %(after)s
-   AND (%(only)s::text IS NULL OR id = %(only)s)
+ WHERE (%(only)s::text IS NULL OR id = %(only)s)
    AND (deleted_at IS NOT NULL) = %(deleted)s AND purged_at IS NULL
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(domain)s::text IS NULL OR domain = %(domain)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY id
- LIMIT %(limit)s
 """
 
 CREATE = f"""
@@ -379,9 +391,7 @@ class TenantStore(Store[Tenant]):
         self, where: TenantFilter = TenantFilter(), *, after: str | None = None, limit: int = 50
     ) -> Page[Tenant]:
         """Over all tenants, for the platform."""
-        return await self._page(
-            LIST, PLATFORM, "id", after, limit, role="identity_platform", only=None, **where.model_dump()
-        )
+        return await self._page(LIST, PLATFORM, "id", where, after, limit, role="identity_platform", only=None)
 
     async def list_own(
         self,
@@ -392,4 +402,4 @@ class TenantStore(Store[Tenant]):
         limit: int = 50,
     ) -> Page[Tenant]:
         """The same list as one tenant sees it: itself."""
-        return await self._page(LIST, tenant_id, "id", after, limit, only=tenant_id, **where.model_dump())
+        return await self._page(LIST, tenant_id, "id", where, after, limit, only=tenant_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
+from identity import filters
 from identity.db import IfMatch, Page, Row, Store, columns, in_order, precondition_failed
 from identity.fields import Given, Scopes
 from identity.leaving import Receipt, receipt
@@ -37,7 +38,21 @@ class Grant(Given):
     """None: those that are there, which at first are none."""
 
 
-class UserAppFilter(Given):
+ATTRIBUTES: filters.Attributes = {
+    "app_id": filters.Text("app_id"),
+    "user_id": filters.Text("user_id"),
+    "status": filters.Text("status", get_args(Status)),
+    "scopes": filters.Texts("scopes"),
+    "granted_at": filters.Instant("granted_at"),
+    "revoked_at": filters.Instant("revoked_at"),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+}
+
+
+class UserAppFilter(filters.Search):
+    attributes = ATTRIBUTES
+
     status: Status | None = None
 
 
@@ -56,24 +71,18 @@ LIST_OF_APP = f"""
 SELECT {COLUMNS}
   FROM identity.user_apps
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s
-   AND user_id > %(after)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
    AND (SELECT deleted_at IS NULL FROM identity.users AS living
          WHERE living.tenant_id = %(tenant_id)s AND living.id = user_apps.user_id)
- ORDER BY user_id
- LIMIT %(limit)s
 """
 
 LIST_OF_USER = f"""
 SELECT {COLUMNS}
   FROM identity.user_apps
  WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
-   AND app_id > %(after)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
    AND (SELECT deleted_at IS NULL FROM identity.apps AS living
          WHERE living.tenant_id = %(tenant_id)s AND living.id = user_apps.app_id)
- ORDER BY app_id
- LIMIT %(limit)s
 """
 
 HAS_ACCESS = """
@@ -193,7 +202,7 @@ class UserAppStore(Store[UserApp]):
         after: str | None = None,
         limit: int = 50,
     ) -> Page[UserApp]:
-        return await self._page(LIST_OF_APP, tenant_id, "user_id", after, limit, app_id=app_id, **where.model_dump())
+        return await self._page(LIST_OF_APP, tenant_id, "user_id", where, after, limit, app_id=app_id)
 
     async def list_of_user(
         self,
@@ -204,4 +213,4 @@ class UserAppStore(Store[UserApp]):
         after: str | None = None,
         limit: int = 50,
     ) -> Page[UserApp]:
-        return await self._page(LIST_OF_USER, tenant_id, "app_id", after, limit, user_id=user_id, **where.model_dump())
+        return await self._page(LIST_OF_USER, tenant_id, "app_id", where, after, limit, user_id=user_id)

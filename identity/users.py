@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import StringConstraints
 
+from identity import filters
 from identity.db import IfMatch, Page, Row, Store, Swept, columns, in_order, precondition_failed, sweep_by_tenant
-from identity.fields import Changes, Email, Filter, Given, Metadata, Text, canonical, unset
+from identity.fields import Changes, Email, Given, Metadata, Text, canonical, unset
 from identity.leaving import Receipt, receipt
 
 Status = Literal["active", "suspended", "locked"]
@@ -61,7 +62,27 @@ class UserChanges(Changes):
         return _with_canonical(super().row())
 
 
-class UserFilter(Filter):
+LAST_LOGIN = """(SELECT last_login_at FROM identity.last_logins AS login
+         WHERE login.tenant_id = %(tenant_id)s AND login.user_id = id)"""
+
+ATTRIBUTES: filters.Attributes = {
+    "id": filters.Text("id"),
+    "username": filters.Name("username_canonical"),
+    "email": filters.Name("email_canonical"),
+    "full_name": filters.Text("full_name"),
+    "status": filters.Text("status", get_args(Status)),
+    "email_verified_at": filters.Instant("email_verified_at"),
+    "last_login_at": filters.Instant(LAST_LOGIN),
+    "created_at": filters.Instant("created_at"),
+    "updated_at": filters.Instant("updated_at"),
+    "deleted_at": filters.Instant("deleted_at"),
+    "metadata": filters.Document("metadata", by_tenant=True),
+}
+
+
+class UserFilter(filters.Filter):
+    attributes = ATTRIBUTES
+
     username: str | None = None
     email: str | None = None
     status: Status | None = None
@@ -69,7 +90,7 @@ class UserFilter(Filter):
     def params(self) -> dict[str, Any]:
         """In any spelling."""
         names = {"username": self.username, "email": self.email}
-        return self.model_dump() | {column: name and canonical(name) for column, name in names.items()}
+        return super().params() | {column: name and canonical(name) for column, name in names.items()}
 
 
 def _with_canonical(row: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +100,7 @@ def _with_canonical(row: dict[str, Any]) -> dict[str, Any]:
 
 # Of a user by the tenant and the id of whichever row the statement is at.
 COLUMNS = f"""{columns(User, but=("last_login_at",))},
-       (SELECT last_login_at FROM identity.last_logins AS login
-         WHERE login.tenant_id = %(tenant_id)s AND login.user_id = id) AS last_login_at"""
+       {LAST_LOGIN} AS last_login_at"""
 
 NAME = "username_canonical"
 
@@ -111,15 +131,12 @@ SELECT {COLUMNS}
 
 LIST = f"""
 SELECT {COLUMNS}
-  FROM identity.users
+  FROM identity.users_of_tenant AS users
  WHERE tenant_id = %(tenant_id)s
-   AND id > %(after)s
    AND (deleted_at IS NOT NULL) = %(deleted)s
    AND (%(username)s::text IS NULL OR username_canonical = %(username)s)
    AND (%(email)s::text IS NULL OR email_canonical = %(email)s)
    AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY id
- LIMIT %(limit)s
 """
 
 CREATE = f"""
@@ -322,7 +339,7 @@ class UserStore(Store[User]):
     async def list(
         self, tenant_id: str, where: UserFilter = UserFilter(), *, after: str | None = None, limit: int = 50
     ) -> Page[User]:
-        return await self._page(LIST, tenant_id, "id", after, limit, **where.params())
+        return await self._page(LIST, tenant_id, "id", where, after, limit)
 
 
 def _in_order(news: Sequence[NewUser], users: Sequence[User]) -> list[User]:

@@ -56,6 +56,7 @@ CREATE INDEX app_keys_by_branch ON identity.app_keys (tenant_id, app_id, branch_
 CREATE INDEX app_keys_by_app ON identity.app_keys (tenant_id, app_id, id);
 CREATE INDEX app_keys_by_user ON identity.app_keys (tenant_id, user_id, id);
 CREATE INDEX app_keys_by_rotation ON identity.app_keys (tenant_id, rotated_from) WHERE rotated_from IS NOT NULL;
+CREATE INDEX app_keys_by_name ON identity.app_keys (tenant_id, name COLLATE "C", id);
 CREATE INDEX app_keys_by_death ON identity.app_keys (tenant_id, least(revoked_at, expires_at))
     WHERE least(revoked_at, expires_at) IS NOT NULL;
 

@@ -27,6 +27,8 @@ CREATE TABLE identity.branches (
 );
 CREATE UNIQUE INDEX branch_code_taken ON identity.branches (tenant_id, app_id, code) WHERE deleted_at IS NULL;
 CREATE INDEX branches_deleted ON identity.branches (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX branches_by_metadata ON identity.branches USING gin (identity.of_tenant(tenant_id, metadata) jsonb_path_ops);
+CREATE INDEX branches_by_name ON identity.branches (tenant_id, app_id, name COLLATE "C", id);
 
 ALTER TABLE identity.branches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.branches FORCE ROW LEVEL SECURITY;
@@ -51,3 +53,16 @@ COMMENT ON TABLE identity.branches IS 'Where an app is used: stores, offices, ai
 COMMENT ON COLUMN identity.branches.code IS 'What the tenant''s own systems call it, as given; unique in the app.';
 COMMENT ON COLUMN identity.branches.settings IS 'Only what was given; the defaults are the program''s, so that they can move.';
 COMMENT ON COLUMN identity.branches.deleted_at IS 'A tombstone: its code is free again, its keys are dead, and it can be restored until it is purged.';
+
+CREATE POLICY reader ON identity.branches FOR SELECT TO identity_reader USING (true);
+GRANT SELECT ON identity.branches TO identity_reader;
+CREATE VIEW identity.branches_of_tenant AS
+SELECT tenant_id, app_id, id, code, name, type, status, address, contact, settings, metadata, created_at, updated_at, deleted_at
+  FROM identity.branches
+ WHERE tenant_id = identity.current_tenant();
+COMMENT ON VIEW identity.branches_of_tenant IS
+    'The same wall as a plain predicate: behind a policy no index serves what is not leakproof, as JSON containment and prefixes are.';
+GRANT SELECT ON identity.branches_of_tenant TO identity_app;
+GRANT CREATE ON SCHEMA identity TO identity_reader;
+ALTER VIEW identity.branches_of_tenant OWNER TO identity_reader;
+REVOKE CREATE ON SCHEMA identity FROM identity_reader;

@@ -106,3 +106,9 @@ COMMENT ON FUNCTION identity.covers IS
     'Whether one granted scope covers another: exactly, or as * or orders:*. A wildcard is covered whole or not at all.';
 
 GRANT USAGE ON SEQUENCE identity.tenant_refs TO identity_app;
+
+CREATE FUNCTION identity.of_tenant(text, jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN jsonb_build_object($1, $2);
+COMMENT ON FUNCTION identity.of_tenant IS
+    'Metadata under the tenant''s id: a GIN index cannot hold another column without an extension, and so finds those of one tenant alone.';

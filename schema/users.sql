@@ -25,6 +25,10 @@ CREATE TABLE identity.users (
 CREATE UNIQUE INDEX username_taken ON identity.users (tenant_id, username_canonical) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX email_taken ON identity.users (tenant_id, email_canonical) WHERE deleted_at IS NULL;
 CREATE INDEX users_deleted ON identity.users (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX users_by_metadata ON identity.users USING gin (identity.of_tenant(tenant_id, metadata) jsonb_path_ops);
+CREATE INDEX users_by_full_name ON identity.users (tenant_id, full_name COLLATE "C", id);
+CREATE INDEX users_by_creation ON identity.users (tenant_id, created_at, id);
+CREATE INDEX users_by_change ON identity.users (tenant_id, updated_at, id);
 
 ALTER TABLE identity.users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE identity.users FORCE ROW LEVEL SECURITY;
@@ -64,3 +68,17 @@ END $$;
 COMMENT ON FUNCTION identity.unverify_email IS 'Whichever statement changes the address: that the old one was proved says nothing of the new one.';
 CREATE TRIGGER unverify_email BEFORE UPDATE ON identity.users FOR EACH ROW
     WHEN (OLD.email_canonical IS DISTINCT FROM NEW.email_canonical) EXECUTE FUNCTION identity.unverify_email();
+
+CREATE POLICY reader ON identity.users FOR SELECT TO identity_reader USING (true);
+GRANT SELECT ON identity.users TO identity_reader;
+CREATE VIEW identity.users_of_tenant AS
+SELECT tenant_id, id, username, username_canonical, email, email_canonical, full_name, status, metadata, created_at, updated_at,
+       deleted_at, email_verified_at
+  FROM identity.users
+ WHERE tenant_id = identity.current_tenant();
+COMMENT ON VIEW identity.users_of_tenant IS
+    'The same wall as a plain predicate: behind a policy no index serves what is not leakproof, as JSON containment and prefixes are.';
+GRANT SELECT ON identity.users_of_tenant TO identity_app;
+GRANT CREATE ON SCHEMA identity TO identity_reader;
+ALTER VIEW identity.users_of_tenant OWNER TO identity_reader;
+REVOKE CREATE ON SCHEMA identity FROM identity_reader;

@@ -21,6 +21,9 @@ from identity.stores import Stores
 from identity.tokens import Tokens
 from identity.verify import Seen, Usage, Verifier
 
+PAGING = ("cursor", "limit", "count")
+"""What may differ from page to page."""
+
 B = TypeVar("B", bound=BaseModel | None)
 
 
@@ -105,7 +108,7 @@ class Call(Generic[B]):
     @property
     def bound_to(self) -> list[Any]:
         """What a cursor of this list is good for: this caller's tenant, this path, this filter."""
-        where = {name: value for name, value in self.request.query_params.items() if name not in ("cursor", "limit")}
+        where = {name: value for name, value in self.request.query_params.items() if name not in PAGING}
         return [self.principal.tenant_id, self.request.url.path, where]
 
 

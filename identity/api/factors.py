@@ -13,8 +13,8 @@ from identity.api.routes import Table
 from identity.api.sign_in import admit_known
 from identity.db import Page
 from identity.errors import Conflict, Forbidden, NotFound
-from identity.factors import Confirmation, Confirmed, Enrolled, Factor, FactorsReset, Held, Proof
-from identity.fields import Given, known_as
+from identity.factors import Confirmation, Confirmed, Enrolled, Factor, FactorFilter, FactorsReset, Held, Proof
+from identity.fields import known_as
 from identity.stores import Stores
 
 table = Table("mfa")
@@ -24,14 +24,10 @@ ONE = f"{LIST}/{{factor_id}}"
 JUDGED = ("insufficient_rank", "factor_code_wrong", "factor_unreadable", "too_many_requests")
 
 
-class FactorFilter(Given):
-    """All of a user: there are two at most."""
-
-
 @table.get(LIST, scope="users:read", answers=Page[Factor], where=FactorFilter, by_oneself=True)
 async def list_factors(call: Call[None], tenant_id: str, user_id: str) -> Page[Factor]:
     """List a user's second factors."""
-    return await call.stores.factors.list(tenant_id, user_id, **call.page)
+    return await call.stores.factors.list(tenant_id, user_id, call.where, **call.page)
 
 
 @table.get(ONE, scope="users:read", answers=Factor, by_oneself=True)

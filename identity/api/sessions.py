@@ -5,8 +5,7 @@ from __future__ import annotations
 from identity.api.call import Answer, Call
 from identity.api.routes import Table
 from identity.db import Page
-from identity.fields import Given
-from identity.sessions import Session, SessionsEnded
+from identity.sessions import Session, SessionFilter, SessionsEnded
 
 table = Table("sessions")
 
@@ -14,14 +13,10 @@ LIST = "/v1/tenants/{tenant_id}/users/{user_id}/sessions"
 ONE = f"{LIST}/{{session_id}}"
 
 
-class SessionFilter(Given):
-    """All of a user: there are few."""
-
-
 @table.get(LIST, scope="users:read", answers=Page[Session], where=SessionFilter, by_oneself=True)
 async def list_sessions(call: Call[None], tenant_id: str, user_id: str) -> Page[Session]:
     """List where a user is signed in."""
-    return await call.stores.sessions.list(tenant_id, user_id, **call.page)
+    return await call.stores.sessions.list(tenant_id, user_id, call.where, **call.page)
 
 
 @table.get(ONE, scope="users:read", answers=Session, by_oneself=True)

@@ -107,4 +107,5 @@ def respond(route: Route, request: Request, result: Any, call: Call[Any] | None 
 def _page(call: Call[Any], page: Page[Any]) -> str:
     cursor = call.service.cursors.encode(page.next, call.bound_to) if page.next is not None else None
     items = ",".join(row.model_dump_json() for row in page.items)
-    return f'{{"items":[{items}],"next":{json.dumps(cursor)}}}'
+    count = f',"count":{page.count}' if page.count is not None else ""
+    return f'{{"items":[{items}],"next":{json.dumps(cursor)}{count}}}'

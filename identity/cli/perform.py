@@ -47,16 +47,20 @@ def perform_list(route: Route, path: dict[str, str], where: Record, limit: int |
 
     async def pages(settings: Settings) -> Record:
         items: list[Record] = []
+        counted: Record = {}
+        asked = dict(where)
         page: Record = {"next": None}
         async with open_at_hand(settings) as service:
             while not items or (page["next"] is not None and (limit is None or len(items) < limit)):
                 size = MAX_LIMIT if limit is None else min(MAX_LIMIT, limit - len(items))
-                query = {**where, "limit": size, **({"cursor": page["next"]} if page["next"] else {})}
+                query = {**asked, "limit": size, **({"cursor": page["next"]} if page["next"] else {})}
                 page = await _answer(service, route, path, query=query) or {"items": [], "next": None}
                 items += page["items"]
+                counted = counted or {name: page[name] for name in ("count",) if name in page}
+                asked.pop("count", None)
                 if page["next"] is None:
                     break
-        return {"items": items, "next": page["next"]}
+        return {**counted, "items": items, "next": page["next"]}
 
     with database(read_settings()) as settings:
         return asyncio.run(pages(settings))

@@ -18,6 +18,7 @@ from identity.db.sessions import Params, Session, in_scope
 from identity.db.sweeps import TENANTS_AT_ONCE, Swept
 from identity.errors import Conflict, IdentityError, NotFound, PreconditionFailed, Unavailable
 from identity.fields import Changes
+from identity.filters import TIMEOUT, Search, too_expensive
 
 T = TypeVar("T")
 
@@ -45,6 +46,8 @@ class Page(Generic[T]):
 
     items: list[T]
     next: str | None
+    count: int | None = None
+    """How many there are on all pages, where that was asked."""
 
 
 class Store(Generic[R]):
@@ -86,11 +89,25 @@ class Store(Generic[R]):
         return row
 
     async def _page(
-        self, statement: str, tenant_id: str, key: str, after: str | None, limit: int, **params: Any
+        self, statement: str, tenant_id: str, key: str, where: Search, after: str | None, limit: int, **params: Any
     ) -> Page[R]:
-        """One row more than was asked for tells whether there is a next page; `key` is the column that orders it."""
-        rows = await self._rows(statement, tenant_id, after=after or "", limit=limit + 1, **params)
-        return Page(rows[:limit], getattr(rows[limit - 1], key) if len(rows) > limit else None)
+        """The statement says which rows there are; what is asked of them, their order and their number come behind it.
+        One row more than was asked for tells whether there is a next page; `key` is the column that names a row."""
+        asked = where.asked(key, after)
+        params |= where.params() | asked.params
+        before = TIMEOUT if where.is_bounded else ""
+        with asking(where):
+            rows: list[R] = []
+            for tail in asked.tails:
+                if len(rows) <= limit:
+                    wanted = limit + 1 - len(rows)
+                    rows += await self._rows(before + statement + tail, tenant_id, limit=wanted, **params)
+            count = await self._count(before, statement + asked.matching, tenant_id, params) if where.count else None
+        return Page(rows[:limit], where.next(key, rows[limit - 1]) if len(rows) > limit else None, count)
+
+    async def _count(self, before: str, statement: str, tenant_id: str, params: Params) -> int:
+        [found] = await self._run(f"{before}SELECT count(*) AS n FROM ({statement}) AS found", tenant_id, **params)
+        return int(found["n"])
 
     async def _matched(self, statement: str, get: str, tenant_id: str, if_match: IfMatch, **params: Any) -> R:
         """The row that a conditional write made, or why it made none."""
@@ -235,6 +252,17 @@ def in_order(keys: Iterable[str], rows: Iterable[R], column: str, spelling: Call
 
 def jsonb(value: Any) -> Jsonb:
     return Jsonb(value)
+
+
+@contextmanager
+def asking(where: Search) -> Iterator[None]:
+    """What was stopped here was stopped for what was asked."""
+    try:
+        yield
+    except Unavailable as error:
+        if where.is_bounded and isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            raise too_expensive() from error
+        raise
 
 
 @contextmanager

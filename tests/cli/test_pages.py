@@ -68,3 +68,12 @@ def test_filters_narrow_a_list(shell: Shell, tenant: str) -> None:
     shell.answer("users", "delete", tenant, "eva")
     assert [user["id"] for user in shell.answer("users", "list", tenant, "--deleted")["items"]] == ["eva"]
     assert "eva" not in [user["id"] for user in shell.answer("users", "list", tenant)["items"]]
+
+
+def test_a_list_is_asked_sorted_and_counted_by_options(shell: Shell, crowd: str) -> None:
+    asked = ("--filter", 'username sw "USER 000" and not (id eq "u0003")', "--sort", "-username", "--count")
+    found = shell.answer("users", "list", crowd, *asked, "--limit", "2")
+    assert ([user["id"] for user in found["items"]], found["count"]) == (["u0009", "u0008"], 9)
+    whole = shell.answer("users", "list", crowd, "--count", "--all")
+    assert whole["count"] == len(whole["items"]) == MAX_LIMIT + 3
+    assert "column 1" in shell("users", "list", crowd, "--filter", "nonsense pr").stderr

@@ -79,7 +79,7 @@ CHANGES = (
     "ALTER TABLE identity.users DISABLE ROW LEVEL SECURITY",
     "ALTER TABLE identity.users ALTER status DROP DEFAULT",
     "ALTER TABLE identity.users ALTER username DROP NOT NULL",
-    'ALTER TABLE identity.users ALTER full_name TYPE text COLLATE "C"',
+    'ALTER TABLE identity.apps ALTER name TYPE text COLLATE "C"',
     "ALTER TABLE identity.users RENAME CONSTRAINT full_name_invalid TO name_invalid",
     "ALTER TABLE identity.users OWNER TO CURRENT_USER",
     "ALTER POLICY verifier ON identity.users USING (false)",

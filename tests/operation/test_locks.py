@@ -169,7 +169,7 @@ def test_what_cannot_be_told_is_not_promised_to_be_none(statement: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "on"),
     [
-        ("CREATE INDEX CONCURRENTLY IF NOT EXISTS users_by_full_name ON identity.users (full_name)", "identity.users"),
+        ("CREATE INDEX CONCURRENTLY IF NOT EXISTS users_planted ON identity.users (full_name)", "identity.users"),
         ("DROP INDEX CONCURRENTLY identity.username_taken", "identity.username_taken"),
     ],
 )

@@ -176,10 +176,23 @@ async def test_the_platform_takes_nothing_away_before_its_day_is_over(
         assert attempt(connection, of_table("DELETE FROM {table} WHERE {tenant_id} = %s", table), org.id) == 0
 
 
-def test_the_reader_and_the_login_itself_may_do_nothing(database: Database) -> None:
+def test_the_reader_only_reads_what_filters_ask_and_the_login_itself_may_do_nothing(database: Database) -> None:
     login = psycopg.conninfo.conninfo_to_dict(database.service_url)["user"]
-    assert rights(database, "identity_reader") == set()
+    found = {right.split(".")[0] for right in rights(database, "identity_reader")}
+    assert {right for right in found if not right.endswith("_of_tenant")} == {"SELECT users", "SELECT branches"}
     assert rights(database, str(login)) == set()
+
+
+@pytest.mark.parametrize("view", ["users_of_tenant", "branches_of_tenant"])
+async def test_a_view_of_the_reader_shows_each_tenant_itself(database: Database, org: Organisation, view: str) -> None:
+    """And may be written through by nobody."""
+    with acting_as(database.service_url, "identity_app") as connection:
+        assert connection.execute(f"SELECT FROM identity.{view}".encode()).rowcount == 0
+        connection.execute("SELECT set_config('identity.tenant_id', %s, false)", [org.id])
+        tenants = connection.execute(f"SELECT DISTINCT tenant_id FROM identity.{view}".encode()).fetchall()
+        assert tenants == [(org.id,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(f"DELETE FROM identity.{view}".encode())
 
 
 def test_the_service_never_changes_what_a_row_is(database: Database) -> None:

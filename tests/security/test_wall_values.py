@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +51,22 @@ async def test_a_statement_smuggled_into_a_record_is_stored_as_it_was_given(org:
     changed = await users.update(org.id, "bob", UserChanges(full_name=value + value))
     assert changed.full_name == value + value
     assert [user.id for user in (await users.list(org.id)).items] == ["ana", "bob"]
+
+
+@pytest.mark.parametrize("value", SMUGGLED)
+async def test_a_statement_smuggled_into_a_filter_is_compared_as_it_was_given(org: Organisation, value: str) -> None:
+    users, quoted = org.stores.users, json.dumps(value)
+    new = NewUser(id="bob", username=value, full_name=value, metadata={"a": value, "b": [value]})
+    await users.create(org.id, new)
+    for op in ("eq", "co", "sw", "ew", "ge"):
+        for name in ("full_name", "metadata.a", "metadata.b", "username"):
+            where = UserFilter(filter=f"{name} {op} {quoted} and id ne {quoted}", sort="username", count=True)
+            found = await users.list(org.id, where)
+            assert "bob" in [user.id for user in found.items], (name, op)
+    assert (await users.list(org.id, UserFilter(sort="full_name"), after=json.dumps([value, value]))).next is None
+    for asked in (value, f"metadata.{value} pr", f"{value} eq 1", f"id eq {value}"):
+        with pytest.raises(ValueError, match="filter"):
+            UserFilter(filter=asked)
 
 
 @pytest.mark.parametrize("value", SMUGGLED)

@@ -44,12 +44,15 @@ SELECT 'vast', 'Vast', 'vast.example.com' UNION ALL
 SELECT 't' || n, 'Tenant ' || n, 't' || n || '.example.com' FROM generate_series(1, 5000) AS n;
 INSERT INTO identity.apps (tenant_id, id, name, type) SELECT id, 'shop', 'Shop', 'web' FROM identity.tenants;
 INSERT INTO identity.apps (tenant_id, id, name, type) VALUES ('vast', 'desk', 'Desk', 'web');
-INSERT INTO identity.users (tenant_id, id, username, username_canonical, email, email_canonical)
-SELECT tenant, 'u' || n, 'user' || n, 'user' || n, n || '@example.com', n || '@example.com'
+INSERT INTO identity.users
+       (tenant_id, id, username, username_canonical, email, email_canonical, full_name, metadata)
+SELECT tenant, 'u' || n, 'user' || n, 'user' || n, n || '@example.com', n || '@example.com', 'Person ' || n,
+       jsonb_build_object('department', n % 1000)
   FROM (SELECT 'vast' AS tenant, generate_series(1, 100000) AS n
          UNION ALL SELECT 't' || n, n FROM generate_series(1, 5000) AS n) AS given;
-INSERT INTO identity.branches (tenant_id, app_id, id, code, name, type)
-SELECT 'vast', 'shop', 'b' || n, 'B' || n, 'Branch', 'store' FROM generate_series(1, 20000) AS n;
+INSERT INTO identity.branches (tenant_id, app_id, id, code, name, type, metadata)
+SELECT 'vast', 'shop', 'b' || n, 'B' || n, 'Branch ' || n, 'store', jsonb_build_object('region', n % 1000)
+  FROM generate_series(1, 20000) AS n;
 INSERT INTO identity.user_apps (tenant_id, app_id, user_id)
 SELECT tenant_id, CASE WHEN id > 'u2' THEN 'shop' ELSE 'desk' END, id FROM identity.users
  WHERE tenant_id = 'vast' AND right(id, 1) = '0';
@@ -101,6 +104,7 @@ SELECT 'vast', id, 'shop', '{}' FROM identity.invitations;
 ANALYZE identity.invitations, identity.invitation_access;
 INSERT INTO identity.sign_in_limits (subject, paid_until)
 SELECT sha256(n::text::bytea), now() FROM generate_series(1, 20000) AS n;
+SELECT gin_clean_pending_list('identity.users_by_metadata'), gin_clean_pending_list('identity.branches_by_metadata');
 ANALYZE identity.factors, identity.recovery_codes, identity.sign_in_challenges, identity.password_resets;
 ANALYZE identity.sign_in_limits;
 ANALYZE identity.passwords, identity.sessions, identity.refresh_tokens, identity.sign_in_failures;
@@ -226,6 +230,35 @@ async def use_recovery_code(s: Stores) -> None:
 
 
 Operation = Callable[[Stores, str], Awaitable[Any]]
+
+
+def users(after: str | None = None, **asked: str) -> Operation:
+    return lambda s, _: s.users.list("vast", UserFilter(**asked), after=after)
+
+
+def branches(after: str | None = None, **asked: str) -> Operation:
+    return lambda s, _: s.branches.list("vast", "shop", BranchFilter(**asked), after=after)
+
+
+USERS = {
+    'username eq "USER500"': "username_taken",
+    'userName sw "user500"': "username_taken",
+    'email sw "500@" or username eq "user7"': "email_taken",
+    'full_name eq "Person 500"': "users_by_full_name",
+    'full_name sw "Person 500" and status eq "active"': "users_by_full_name",
+    'created_at lt "2020-01-01T00:00:00Z"': "users_by_creation",
+    'updated_at gt "2100-01-01T00:00:00Z"': "users_by_change",
+    "metadata.department eq 501": "users_by_metadata",
+    'metadata[department eq 501] and not (username sw "user5")': "users_by_metadata",
+    "metadata.department eq 501 or metadata.department eq 502": "users_by_metadata",
+}
+USERS_SORTED = {
+    "-created_at": (None, "users_by_creation"),
+    "username": ('["user5","u5"]', "username_taken"),
+    "-email": ('["500@example.com","u500"]', "email_taken"),
+    "full_name": ('["Person 500","u500"]', "users_by_full_name"),
+    "-updated_at": (None, "users_by_change"),
+}
 FAST: dict[str, tuple[Operation, set[str]]] = {
     "get a tenant": (lambda s, _: s.tenants.get("vast"), {"tenant_taken"}),
     "find a tenant": (lambda s, _: s.tenants.find(TenantFilter(domain="vast.example.com")), {"domain_taken"}),
@@ -242,6 +275,19 @@ FAST: dict[str, tuple[Operation, set[str]]] = {
     "hold users by e-mail": (lambda s, _: s.users.hold_named("vast", emails=["500@example.com"]), {"email_taken"}),
     "list users": (lambda s, _: s.users.list("vast"), {"user_taken"}),
     "list more users": (lambda s, _: s.users.list("vast", after="u500"), {"user_taken"}),
+    **{f"users where {asked}": (users(filter=asked), {index}) for asked, index in USERS.items()},
+    **{f"users by {order}": (users(after, sort=order), {index}) for order, (after, index) in USERS_SORTED.items()},
+    "branches where metadata": (branches(filter="metadata.region eq 501"), {"branches_by_metadata"}),
+    "branches by name": (branches('["Branch 5","b5"]', sort="name"), {"branches_by_name"}),
+    "branches where name": (branches(filter='name sw "Branch 50"'), {"branches_by_name"}),
+    "keys where name": (
+        lambda s, _: s.app_keys.list("vast", AppKeyFilter(filter='name eq "none"')),
+        {"app_keys_by_name"},
+    ),
+    "keys by name": (
+        lambda s, _: s.app_keys.list("vast", AppKeyFilter(sort="-name"), after='["Key","0"]', limit=5),
+        {"app_keys_by_name"},
+    ),
     "create a user": (lambda s, _: s.users.create("vast", NewUser(username="new")), set()),
     "change a user": (lambda s, _: s.users.update("vast", "u500", UserChanges(username="new")), {"user_taken"}),
     "upsert users by name": (

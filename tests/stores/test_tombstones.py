@@ -10,7 +10,7 @@ from identity.app_keys import NewAppKey
 from identity.apps import AppFilter, NewApp
 from identity.branches import BranchFilter, NewBranch
 from identity.errors import Conflict, NotFound
-from identity.fields import Filter
+from identity.filters import Filter
 from identity.stores import Stores
 from identity.tenants import TenantFilter
 from identity.users import NewUser, UserFilter

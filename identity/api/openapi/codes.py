@@ -18,6 +18,9 @@ CODES = {
     ),
     "invalid_json": Code(400, "The body is missing, or is not JSON as we take it."),
     "invalid_cursor": Code(400, "The cursor is not the `next` of a page of this very list."),
+    "filter_too_expensive": Code(
+        400, "No index serves what the list is asked for, and it takes longer than two seconds: ask for less."
+    ),
     "invalid_http": Code(400, "The bytes sent are no HTTP/1.1 request."),
     "metadata_too_large": Code(400, "`metadata` is larger than 64 kB (of a key, 4 kB) or deeper than 8 levels."),
     "settings_too_large": Code(400, "`settings` are larger than 64 kB."),

@@ -24,7 +24,7 @@ def codes(route: Route) -> dict[int, list[str]]:
         found[400].append("invalid_json")
     if route.scope != PUBLIC:
         found[401] = ["invalid_token", *CHAIN]
-        found[400] += [*(["invalid_cursor"] if route.is_list else []), *broken_values(route)]
+        found[400] += [*(["invalid_cursor", "filter_too_expensive"] if route.is_list else []), *broken_values(route)]
         found[403] = [] if route.scope == ANY_KEY else ["insufficient_scope", *_platform_only(route)]
         found[404] = _not_found(route)
         found[400] += _not_found_in_body(route)

@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 from identity.api.routes import Route
 from identity.db import Page
 from identity.fields import SLUG_PATTERN
+from identity.filters import Search
 from identity.users import USER_ID_PATTERN
 
 REF = "#/components/schemas/{model}"
@@ -70,6 +71,8 @@ PAGING = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
     "cursor": {"type": "string", "description": "The `next` of a page of this very list."},
 }
+
+COUNT = {"count": {"type": "integer", "minimum": 0, "description": "To `count=true`: how many there are on all pages."}}
 
 _ID_SCHEMAS = {
     "tenant_id": (SLUG_PATTERN, "acme"),
@@ -153,7 +156,7 @@ def answered(route: Route) -> dict[str, Any] | None:
     if not route.is_list:
         return schema
     page = {"items": {"type": "array", "items": schema}, "next": {"type": ["string", "null"]}}
-    return {"type": "object", "required": list(page), "properties": page}
+    return {"type": "object", "required": list(page), "properties": page | COUNT}
 
 
 def query(route: Route) -> list[dict[str, Any]]:
@@ -162,11 +165,13 @@ def query(route: Route) -> list[dict[str, Any]]:
         return []
     properties: dict[str, Any] = route.where.model_json_schema()["properties"]
     if route.is_list:
-        properties |= PAGING
+        assert issubclass(route.where, Search)
+        properties |= PAGING | {"sort": properties["sort"] | {"enum": route.where.orders()}}
     return [{"name": name, "in": "query", "schema": _given(schema)} for name, schema in properties.items()]
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:
     """A filter may be left out, and is never null."""
     types = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
-    return types[0] if types else schema
+    more = {name: schema[name] for name in ("description", "examples", "enum") if name in schema}
+    return types[0] | more if types else schema
