@@ -23,9 +23,9 @@ from tests.conftest import Api, Organisation, make_organisation
 SHOWN = [
     route
     for route in ROUTES
-    if route.path.startswith("/v1/tenants") and route.scope != PUBLIC and route.noun != "passwords"
+    if route.path.startswith("/v1/tenants") and route.scope != PUBLIC and route.noun not in ("passwords", "acceptance")
 ]
-"""But for passwords, which are no arguments."""
+"""But for passwords, and tokens that somebody was sent, which are no arguments."""
 COMMANDS: dict[tuple[str, str], Any] = {
     (noun, verb): command
     for noun, group in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
@@ -43,6 +43,7 @@ MADE_ANEW = (
     "admin_key",
     "secret",
     "otpauth_uri",
+    "token",
 )
 
 
@@ -101,6 +102,7 @@ def test_the_help_of_a_noun_names_its_verbs(noun: str, shell: Shell) -> None:
 def ids(route: Route, org: Organisation) -> list[str]:
     known = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
     known |= {"session_id": org.signed_in.session.session_id, "factor_id": org.factor_id}
+    known |= {"invitation_id": org.invitation.id}
     return [known[name] for name in route.params]
 
 
@@ -144,7 +146,7 @@ async def test_it_answers_the_apis_own_record(route: Route, org: Organisation, s
     text, admin_key = record.pop("key", None), record.pop("admin_key", None)
     assert ("key" in route.answers.model_fields) == (text is not None)
     assert admin_key is None
-    for once in ("secret", "otpauth_uri", "receipt"):
+    for once in ("secret", "otpauth_uri", "receipt", "token"):
         assert (once in route.answers.model_fields) == (record.pop(once, None) is not None)
     assert record == await told(route, org, platform, record)
 
