@@ -17,8 +17,8 @@ MANY = {
     "invitation_access": "invitation_id, app_id",
     "invitations": "id",
     "user_apps": "app_id, user_id",
-    "users": "id",
     "sign_in_failures": "name",
+    "users": "id",
     "branches": "app_id, id",
     "apps": "id",
 }

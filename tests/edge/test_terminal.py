@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,6 +67,9 @@ def test_in_a_terminal_lines_are_short_and_coloured_unless_unwanted(more: dict[s
 
 def test_elsewhere_each_line_is_json(service: Service) -> None:
     assert httpx2.get(f"{service.url}/nowhere", headers={"X-Request-Id": "machine"}).status_code == 404
+    until_s = time.monotonic() + 5
+    while '"machine"' not in service.output and time.monotonic() < until_s:
+        time.sleep(0.01)  # what is said of a request is said after its answer
     (line,) = [each for each in map(json.loads, service.output.splitlines()) if each.get("request_id") == "machine"]
     assert list(line) == [
         "time", "request_id", "method", "route", "status", "duration_ms", "tenant", "principal", "address",

@@ -160,6 +160,7 @@ async def test_a_raise_of_the_target_between_judging_and_acting_gains_nothing(
 def address(org: Organisation, route: Route) -> str:
     names = {"tenant_id": org.id, "app_id": "shop", "branch_id": "mad", "user_id": "ana", "key_id": org.key.id}
     names |= {"session_id": org.signed_in.session.session_id, "factor_id": org.factor_id}
+    names |= {"invitation_id": org.invitation.id}
     return route.path.format(**{name: names[name] for name in route.params})
 
 
