@@ -24,6 +24,7 @@ from identity.api.whole import HEAD_ENDS, WholeRequest
 from identity.api.whole import Head as KnownHead
 from identity.auth import Principal, whose
 from identity.errors import Unavailable
+from identity.key_text import parse
 from identity.verify import Known, Taken, Verifier, judge
 from identity.verify.verifier import Pair, digest
 
@@ -74,7 +75,7 @@ class HotPath:
             if known is None:
                 self.start(self._look_up(asking))
             elif caller is None:
-                asking.request.hand_on()
+                asking.request.hand_on(self.envelope)
             else:
                 service.usage.count(caller.tenant_id, known[0].key_id, "valid")
                 self._tell(asking, caller, visible(caller, known[1]))
@@ -108,14 +109,18 @@ class HotPath:
         try:
             caller, told = await self._told(asking.head.credential, asking.asked, asking.request.path)
             if caller is None:
-                asking.request.hand_on()
+                asking.request.hand_on(self.envelope)
             else:
                 self.answer(asking, caller, told)
         except Exception as error:  # noqa: BLE001 - likewise
             self.fail(asking, error)
 
     def fail(self, asking: Asking, error: Exception) -> None:
-        asking.request.hand_on(partial(self.envelope.around, raising(error)))
+        asking.request.hand_on(partial(self._failing, asking.request.path, error))
+
+    async def _failing(self, route: str, error: BaseException, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["route"] = route
+        await self.envelope.around(raising(error), scope, receive, send)
 
     def answer(self, asking: Asking, caller: Principal, told: bytes) -> None:
         request, id = asking.request, asking.head.id
@@ -138,7 +143,7 @@ class HotPath:
         try:
             caller, told = await self._told(head.credential, asked, path)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - which the envelope tells
-            await self.envelope.around(raising(error), scope, receive, send)
+            await self._failing(path, error, scope, receive, send)
             return
         if caller is None:
             await self.envelope(scope, again_from(messages, receive), send)
@@ -152,9 +157,18 @@ class HotPath:
         if duration_s >= SLOW_S:
             self.envelope.log_slow(scope(), id, caller, duration_s)
 
+    async def _may_ask(self, credential: str) -> bool:
+        """Before a thousand keys are looked up for them."""
+        verifier: Verifier = self.app.state.service.verifier
+        return verifier.remembered([digest(credential)]) is not None or (
+            allowed(await verifier.look_up(credential)) is not None
+        )
+
     async def _told(self, credential: str, asked: Sequence[Plain], path: str) -> tuple[Principal | None, bytes]:
         """Who asks, and the answer; nobody where the credential is not good for this."""
         service: Service = self.app.state.service
+        if parse(credential) is None or (path == VERIFY_BATCH and not await self._may_ask(credential)):
+            return None, b""
         its, *known = await service.verifier.look_up_all([credential, *[each.key for each in asked]])
         caller = allowed(its)
         if caller is None:

@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 async def read_messages(receive: Receive, max_bytes: int) -> list[Message]:
     """As far as the body's end, or its bound."""
     messages = [await receive()]
-    size = 0
+    size = len(messages[0].get("body", b""))
     while messages[-1].get("more_body") and size <= max_bytes:
         messages.append(await receive())
-        size = sum(len(each.get("body", b"")) for each in messages)
+        size += len(messages[-1].get("body", b""))
     return messages
 
 

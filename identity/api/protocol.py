@@ -102,6 +102,8 @@ class LimitedProtocol(TimedProtocol):
             return
         self._in_body = False
         self._cancel_deadline()
+        if self.cycle.response_complete:  # answered before it was whole: nothing else would end this connection
+            self._rest()
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

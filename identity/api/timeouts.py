@@ -71,8 +71,11 @@ class TimedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
-            self._idle_until_s = self.loop.time() + self.timeout_keep_alive
+            self._rest()
             self._watch_deadline()
+
+    def _rest(self) -> None:
+        self._idle_until_s = self.loop.time() + self.timeout_keep_alive
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle_until_s = None

@@ -5,6 +5,7 @@ client sends the same head over and over, which need not be parsed again."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol, cast
@@ -14,6 +15,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from identity.api.protocol import AT_ONCE, LimitedProtocol
+
+log = logging.getLogger("identity")
 
 NOBODY_WAITS = asyncio.Event()
 """Where a cycle tells its application that there is news."""
@@ -153,9 +156,23 @@ class WholeProtocol(LimitedProtocol):
         self._cancel_deadline()
         self.cycle = request = KnownRequest(self, head, data)
         self._unanswered.append(request)
-        if not cast("Taker", self.app).take(request):
-            request.hand_on()
+        self._received_bytes = 0
+        self._take(request)
         return True
+
+    def _take(self, request: WholeRequest) -> None:
+        """Whatever goes wrong with it, somebody answers."""
+        try:
+            is_taken = cast("Taker", self.app).take(request)
+        except Exception as error:
+            log.error("A request that came whole could not be taken.", exc_info=error)
+            is_taken = False
+        if not is_taken:
+            request.hand_on()
+
+    def _head_without_upgrade(self) -> bytes:
+        self._data = b""  # it is not the head that came: nothing is learnt of it
+        return super()._head_without_upgrade()
 
     def learn(self, request: WholeRequest) -> None:
         """What the next one with this head need not be parsed for; not where another request came with it."""
@@ -197,8 +214,7 @@ class WholeProtocol(LimitedProtocol):
         super().on_message_complete()
         if self._offered is not None:
             request, self._offered = self._offered, None
-            if not cast("Taker", self.app).take(request):
-                request.hand_on()
+            self._take(request)
 
     def make_scope(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
         """As uvicorn makes one."""

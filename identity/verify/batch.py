@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Generator
 from typing import Any
 
 from identity.errors import Unavailable
 from identity.verify.lane import Work
+
+log = logging.getLogger(__name__)
 
 Carry = Callable[[list[str]], Work]
 """Asks what a batch waits for, by its names, and returns the answer for all of it."""
@@ -91,4 +94,7 @@ class Batch:
         self.is_done = True
         waiting, self._waiting = self._waiting, []
         for tell in waiting:
-            tell(self)
+            try:
+                tell(self)
+            except Exception as error:  # a bug of one must not leave the others waiting for ever
+                log.error("Who waited for a statement could not be told.", exc_info=error)

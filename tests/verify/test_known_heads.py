@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 from httptools import HttpRequestParser
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck
+from hypothesis import given as drawn
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -18,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from identity.api import make_app
 from identity.api.hot import HotPath
 from identity.api.keys import VERIFY
-from identity.api.whole import MAX_HEADS, Head, WholeProtocol
+from identity.api.whole import MAX_HEADS, Head, KnownRequest, WholeProtocol
 from identity.app_keys import NewAppKey
 from identity.key_text import compose, new_secret
 from identity.settings import Settings
@@ -227,6 +228,78 @@ async def test_what_looks_like_a_request_and_is_another_ones_header_is_no_reques
     assert not wire.written
 
 
+async def test_of_a_head_that_offers_to_speak_otherwise_nothing_is_kept(
+    hot: HotPath, org: Organisation, head: Headers
+) -> None:
+    """What is parsed is another head then; handed on by its bytes it would be another request."""
+    offering = [*head, (b"connection", b"Upgrade"), (b"upgrade", b"h2c")]
+    for _ in range(2):
+        assert (await send_whole(hot, VERIFY, offering, asking(org.key.key))).body["code"] == "valid"
+    assert not hot.heads
+
+
+async def test_who_cannot_be_told_keeps_nobody_waiting(
+    hot: HotPath, org: Organisation, head: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with one of those who wait for the same statement."""
+    await send_whole(hot, VERIFY, head, asking(org.key.key))
+    broken = iter([True])
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    def answer(request: KnownRequest, *told: bytes) -> None:
+        if next(broken, False):
+            monkeypatch.setattr(request, "hand_on", fail)
+            raise RuntimeError("a bug")
+        given(request, *told)
+
+    given = KnownRequest.answer
+    monkeypatch.setattr(KnownRequest, "answer", answer)
+    lanes = hot.app.state.service.verifier.lanes
+    monkeypatch.setattr(lanes, "go", lambda: None)
+    (first, silent), (second, wire) = opened(hot), opened(hot)
+    for protocol in (first, second):
+        protocol.data_received(on_the_wire(VERIFY, head, asking(org.key.key)))
+    lanes._kick()
+    assert (await wire.answer()).body["code"] == "valid"
+    assert not silent.written
+
+
+async def test_what_cannot_be_taken_is_answered_all_the_same(
+    hot: HotPath, org: Organisation, head: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> bool:
+        raise RuntimeError("a bug")
+
+    await send_whole(hot, VERIFY, head, asking(org.key.key))
+    monkeypatch.setattr(HotPath, "take", fail)
+    for known in (True, False):
+        if not known:
+            hot.heads.clear()
+        assert (await send_whole(hot, VERIFY, head, asking(org.key.key))).body["code"] == "valid"
+
+
+async def test_blank_lines_between_known_requests_do_not_add_up(hot: HotPath, org: Organisation, head: Headers) -> None:
+    await send_whole(hot, VERIFY, head, asking(org.key.key))
+    protocol, wire = opened(hot)
+    for _ in range(3):
+        protocol.data_received(b"\r\n" * 3_000)
+        assert (await ask(protocol, wire, head, org.key.key)).body["code"] == "valid"
+
+
+async def test_who_was_answered_before_its_body_came_may_not_rest_for_ever(
+    hot: HotPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, wire = opened(hot)
+    monkeypatch.setattr(protocol, "timeout_keep_alive", 0.05)
+    protocol.data_received(b"POST /nope HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n")
+    assert (await wire.answer()).status == 404
+    protocol.data_received(b"x")
+    await asyncio.sleep(0.1)
+    assert wire.is_closed
+
+
 def cuts(stream: bytes, at: list[int]) -> Iterator[bytes]:
     places = sorted({0, len(stream), *(place % len(stream) for place in at)})
     for start, end in pairwise(places):
@@ -234,7 +307,7 @@ def cuts(stream: bytes, at: list[int]) -> Iterator[bytes]:
 
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
+@drawn(
     order=st.lists(st.integers(0, 6), min_size=1, max_size=6),
     at=st.lists(st.integers(0, 4000), max_size=6),
     between=st.booleans(),
