@@ -189,18 +189,25 @@ HOLD = f"""
    FOR UPDATE OF i
 """
 
-# What they may do already is taken from nobody; what was revoked does not come back by it.
+# What they may do already is taken from nobody; scopes that were revoked do not come back by it, and access that was
+# revoked since it was sent does not either. Only who has its token by that address proves the address.
 ACCEPT = f"""
 WITH accepted AS (
     UPDATE identity.invitations
        SET accepted_at = clock_timestamp(), accepted_by = %(user_id)s
      WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+       AND NOT EXISTS (
+           SELECT FROM identity.invitation_access AS access
+             JOIN identity.user_apps AS old ON old.tenant_id = %(tenant_id)s AND old.app_id = access.app_id
+                  AND old.user_id = %(user_id)s AND old.status = 'revoked'
+            WHERE access.tenant_id = %(tenant_id)s AND access.invitation_id = %(id)s
+              AND old.revoked_at > invitations.updated_at)
     RETURNING {COLUMNS}
 ), proved AS (
     UPDATE identity.users
        SET email_verified_at = clock_timestamp()
       FROM identity.invitations AS i
-     WHERE i.tenant_id = %(tenant_id)s AND i.id = %(id)s
+     WHERE i.tenant_id = %(tenant_id)s AND i.id = %(id)s AND %(proves)s
        AND users.tenant_id = %(tenant_id)s AND users.id = %(user_id)s
        AND users.email_canonical = i.email_canonical AND users.email_verified_at IS NULL
 ), granted AS (
@@ -268,9 +275,10 @@ class InvitationStore(Store[Invitation]):
         """Likewise, and in a transaction nobody else accepts it before its end, nor changes that user."""
         return _pending(await self._run(HOLD, tenant_id, token_hash=hash_token(token), user_id=user_id))
 
-    async def accept(self, tenant_id: str, id: str, user_id: str) -> Invitation:
-        """Of one that is held: gives the user what it says, in the apps that there are still."""
-        return await self._one(ACCEPT, tenant_id, id=id, user_id=user_id)
+    async def accept(self, tenant_id: str, id: str, user_id: str, *, proves: bool = True) -> Invitation:
+        """Of one that is held: gives the user what it says, in the apps that there are still. NotFound where access to
+        one of them was revoked since it was sent."""
+        return await self._one(ACCEPT, tenant_id, id=id, user_id=user_id, proves=proves)
 
     async def list(
         self,

@@ -95,12 +95,12 @@ async def accept_as_user(call: Call[AcceptanceAsUser], tenant_id: str, user_id: 
     """Accept an invitation as a user.
 
     By the user with an access token of the app `identity`, or for them. They get its apps and scopes besides what they
-    have; where the invited address is theirs, it is proved.
+    have; where they call themselves, and the invited address is theirs, it is proved.
     """
     async with call.stores.transaction() as tx:
         await tx.users.get(tenant_id, user_id)
         held = await _hold(call.service, tx, tenant_id, call.body.token, user_id)
-        return await _accept(tx, held, user_id)
+        return await _accept(tx, held, user_id, proves=call.principal.is_user(tenant_id, user_id))
 
 
 async def _hold(service: Service, tx: Stores, tenant_id: str, token: str, user_id: str | None = None) -> Pending:
@@ -119,9 +119,9 @@ async def _hold(service: Service, tx: Stores, tenant_id: str, token: str, user_i
     return held
 
 
-async def _accept(tx: Stores, held: Pending, user_id: str) -> Invitation:
-    """An app may have narrowed since what it allows."""
+async def _accept(tx: Stores, held: Pending, user_id: str, *, proves: bool = True) -> Invitation:
+    """An app may have narrowed since what it allows, or the access been revoked."""
     try:
-        return await tx.invitations.accept(held.tenant_id, held.id, user_id)
+        return await tx.invitations.accept(held.tenant_id, held.id, user_id, proves=proves)
     except (Invalid, NotFound):
         raise InvitationNotGood from None

@@ -162,7 +162,7 @@ async def test_who_has_that_address_already_is_told_to_who_holds_the_token_alone
     refused = await accept(people, taken["token"])
     assert told(refused) == (409, "email_taken")
     assert told(await accept(people, "iit_none")) == NOT_GOOD
-    assert (await bind(people, taken["token"])).status_code == 200, "the token is good still"
+    assert (await bind(people, taken["token"], await token_of(people))).status_code == 200, "the token is good still"
     assert (await people.org.admin.get(people.ana)).json()["email_verified_at"] is not None
 
 
@@ -183,6 +183,26 @@ async def test_what_was_revoked_does_not_come_back_by_it(people: People) -> None
     await people.org.admin.delete(f"{people.org.path}/apps/shop/users/ana")
     assert (await bind(people, (await invited(people))["token"])).status_code == 200
     assert await scopes_of(people, "ana") == ["orders:read"]
+
+
+async def test_access_that_was_revoked_since_it_was_sent_stays_revoked(people: People) -> None:
+    made = await invited(people)
+    await people.org.admin.delete(f"{people.org.path}/apps/shop/users/ana")
+    assert told(await bind(people, made["token"])) == NOT_GOOD
+    access = (await people.org.admin.get(f"{people.org.path}/apps/shop/users/ana")).json()
+    assert access["status"] == "revoked"
+    again = (await do(people, made, "resend")).json()
+    assert (await bind(people, again["token"])).status_code == 200, "whoever sends it again has decided anew"
+
+
+async def test_only_who_has_the_token_by_that_address_proves_it(people: People) -> None:
+    first, second = await invited(people), await invited(people)
+    await people.org.admin.patch(people.ana, {"email": first["email"]})
+    ana, proved = await token_of(people), []
+    for token, by in ((first["token"], None), (second["token"], ana)):
+        assert (await bind(people, token, by)).status_code == 200
+        proved.append((await people.org.admin.get(people.ana)).json()["email_verified_at"] is not None)
+    assert proved == [False, True]
 
 
 async def test_of_several_to_one_address_each_may_be_accepted(people: People) -> None:

@@ -144,7 +144,14 @@ def params(module: ModuleType, org: Organisation, tenant_id: str) -> dict[str, A
     given |= {"algorithms": ["sha256"], "hashes": hashes, "user_ids": ["ana"]}
     given |= {"source": "taken over", "url": None}
     given |= {"login": "ana", "hash": "taken over" if module is passwords else REFRESH, "token_hash": token}
-    given |= {"by_email": True, "if_changed_at": CHANGED_AT, "scopes": ["*"], "address": "", "user_agent": ""}
+    given |= {
+        "by_email": True,
+        "proves": True,
+        "if_changed_at": CHANGED_AT,
+        "scopes": ["*"],
+        "address": "",
+        "user_agent": "",
+    }
     given |= {"successor_hash": sha256(b"successor").digest(), "successor": b"sealed", "lost_answer_s": 10}
     given |= {"family_hash": sha256(b"family").digest(), "every_s": 1}
     given |= {"counted_as": "ana", "known_as": "=ana", "known_names": ["=ana"]}
